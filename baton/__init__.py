@@ -1,0 +1,1 @@
+"""What a user touches: the client and the commands."""

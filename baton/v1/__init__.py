@@ -1,0 +1,1 @@
+"""The wire, generated from `protos/baton/v1`; never edited by hand."""

@@ -1,0 +1,1 @@
+"""KV blocks: who owns which (numbers only), which prefix is where, and the bytes themselves."""

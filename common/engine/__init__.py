@@ -1,0 +1,1 @@
+"""plan -> run -> commit: what turns attempts into tokens inside one worker."""

@@ -1,0 +1,1 @@
+"""One op per file; `reference` holds the torch truth of each."""

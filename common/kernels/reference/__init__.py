@@ -1,0 +1,1 @@
+"""The torch truth of every op, and what serves where nothing faster is built."""

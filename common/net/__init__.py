@@ -1,0 +1,1 @@
+"""The only place where proto meets types: conversion, channels, servers, errors, deadlines."""

@@ -1,0 +1,1 @@
+"""What a process says of itself: logs, start-up phases, memory and device facts."""

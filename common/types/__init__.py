@@ -1,0 +1,1 @@
+"""Frozen messages, errors, configuration: what every floor speaks. Standard library only."""

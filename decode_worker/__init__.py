@@ -1,0 +1,1 @@
+"""Fetches KV, keeps the running batch, streams step frames."""

@@ -1,0 +1,1 @@
+"""Carries KV blocks between workers: transports, and the hand-off's state machines."""

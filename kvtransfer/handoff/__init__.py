@@ -1,0 +1,1 @@
+"""The hand-off as three pure state machines: router, lender, lander."""

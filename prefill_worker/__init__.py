@@ -1,0 +1,1 @@
+"""Prompts in, KV blocks lent out."""

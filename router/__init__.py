@@ -1,0 +1,1 @@
+"""Admits, tokenizes, routes, relays, retries. Imports neither torch nor triton."""

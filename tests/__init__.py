@@ -1,0 +1,1 @@
+"""Mirrors the folders; plus house rules, faults and whole-system tests."""
