@@ -1,6 +1,7 @@
 """Three kinds of error. Expected ones are typed and stand here; a lost peer ends an attempt; anything else is a bug.
 
-Messages are fixed texts with facts filled in: safe to show to a client, never an exception's own text, a path or an address.
+Messages are fixed texts with facts filled in: safe to show to a client, never an exception's own text, a path or an
+address.
 """
 
 from dataclasses import dataclass

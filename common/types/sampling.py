@@ -15,8 +15,8 @@ class FinishReason(Enum):
 class Sampling:
     """Everything the sampler needs to know, every default resolved by the router.
 
-    A sample is a function of (logits, this, choice, index of the token in its answer); nothing else may enter, so that a
-    retried, migrated or differently batched request gets the same tokens.
+    A sample is a function of (logits, this, choice, index of the token in its answer); nothing else may enter, so that
+    a retried, migrated or differently batched request gets the same tokens.
     """
 
     seed: int = 0

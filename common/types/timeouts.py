@@ -1,4 +1,4 @@
-"""Every time-out of the hand-off in one place, with the defaults the promises are written for. Durations, never wall time."""
+"""Every time-out of the hand-off in one place, with the defaults the promises are written for. Never wall time."""
 
 from dataclasses import dataclass
 
