@@ -1,0 +1,143 @@
+"""What the processes of a deployment can be told. Frozen; resolved once, by `common/types/resolve.py`.
+
+Owns names, defaults and one line of help per setting. Each is a flag, a BATON_* variable and a TOML key of one name.
+"""
+
+from dataclasses import dataclass, field
+
+from common.types.options import about
+from common.types.timeouts import Timeouts
+
+GRPC = "127.0.0.1:50051"
+FLEET = "127.0.0.1:50052"
+DEVICES = ("cpu", "cuda")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+TRANSPORTS = ("shm", "tcp")
+LOG_FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class RouterConfig:
+    """The router: where clients and workers find it, and what it admits."""
+
+    model: str = field(metadata=about("folder of the model whose tokenizer it uses", "DIR"))
+    model_id: str = field(default="", metadata=about("name clients ask for; the folder's name when empty", "NAME"))
+    grpc: str = field(default=GRPC, metadata=about("where clients connect", "HOST:PORT", address=True))
+    fleet: str = field(
+        default=FLEET, metadata=about("where workers join and operators steer", "HOST:PORT", address=True)
+    )
+    max_requests: int = field(default=1024, metadata=about("most requests at once", "N", least=1))
+    max_queue_tokens: int = field(
+        default=262144, metadata=about("most prompt tokens admitted but not yet prefilled", "N", least=1)
+    )
+    max_prompt_tokens: int = field(default=0, metadata=about("longest prompt; 0 is what the model holds", "N", least=0))
+    max_output_tokens: int = field(default=0, metadata=about("longest answer; 0 is what the model holds", "N", least=0))
+    max_choices: int = field(default=8, metadata=about("most answers to one prompt (n)", "N", least=1))
+    max_stop_strings: int = field(default=16, metadata=about("most stop strings of a request", "N", least=0))
+    max_stop_chars: int = field(default=256, metadata=about("longest stop string, in characters", "N", least=1))
+    max_logprobs: int = field(default=20, metadata=about("most alternatives reported per token", "N", least=0))
+    max_attempts: int = field(default=3, metadata=about("tries at a request before it fails", "N", least=1))
+    retry_share: float = field(default=0.1, metadata=about("retries may be this share of the requests", "X", least=0))
+    default_deadline_s: float = field(
+        default=600.0, metadata=about("time for a request whose client sets no deadline", "S", least=0.001)
+    )
+    cache_key: str = field(
+        default="", repr=False, metadata=about("key of the prefix hashes, the same in the whole fleet", secret=True)
+    )
+    log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
+    timeouts: Timeouts = field(default=Timeouts(), metadata=about("time-outs; in seconds where they end in -s"))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """A prefill or decode worker: what it serves, with what, and whom it joins."""
+
+    model: str = field(metadata=about("folder with config.json, *.safetensors, tokenizer.json", "DIR"))
+    model_id: str = field(default="", metadata=about("name clients ask for; the folder's name when empty", "NAME"))
+    routers: tuple[str, ...] = field(default=(FLEET,), metadata=about("routers to join", "HOST:PORT,...", address=True))
+    listen: str = field(
+        default="127.0.0.1:0", metadata=about("where to listen; port 0 takes a free one", "HOST:PORT", address=True)
+    )
+    advertise: str = field(
+        default="", metadata=about("address others use; the one it listens on when empty", "HOST:PORT", address=True)
+    )
+    name: str = field(default="", metadata=about("unique in the fleet; role and process when empty", "NAME"))
+    device: str = field(default="cpu", metadata=about("where to compute", choices=DEVICES))
+    dtype: str = field(default="auto", metadata=about("of weights and KV", "TYPE", choices=DTYPES))
+    kv_memory: int = field(default=0, metadata=about("memory for KV blocks, such as 2GiB, or auto", size=True))
+    num_blocks: int = field(default=0, metadata=about("KV blocks; 0 is what fits kv-memory", "N", least=0))
+    block_tokens: int = field(default=16, metadata=about("tokens a KV block holds", "N", least=1))
+    max_sequences: int = field(default=64, metadata=about("most sequences in one step", "N", least=1))
+    token_budget: int = field(default=512, metadata=about("most tokens in one step", "N", least=1))
+    max_model_tokens: int = field(default=0, metadata=about("longest sequence; 0 is the model's own", "N", least=0))
+    threads: int = field(default=0, metadata=about("threads that compute; 0 is one per core it may use", "N", least=0))
+    cores: str = field(default="", metadata=about("cores to run on, such as 0,1 or 0-3; all when empty", "LIST"))
+    cache_key: str = field(
+        default="", repr=False, metadata=about("key of the prefix hashes, the same in the whole fleet", secret=True)
+    )
+    transports: tuple[str, ...] = field(
+        default=TRANSPORTS, metadata=about("ways KV may travel", "NAME,...", choices=TRANSPORTS)
+    )
+    log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
+    timeouts: Timeouts = field(default=Timeouts(), metadata=about("time-outs; in seconds where they end in -s"))
+
+
+@dataclass(frozen=True, slots=True)
+class UpConfig:
+    """A router and its workers on this machine."""
+
+    model: str = field(default="", metadata=about("folder of the model; a tiny demo model when empty", "DIR"))
+    model_id: str = field(default="", metadata=about("name clients ask for; the folder's name when empty", "NAME"))
+    prefill: int = field(default=1, metadata=about("prefill workers", "N", least=1))
+    decode: int = field(default=1, metadata=about("decode workers", "N", least=1))
+    grpc: str = field(default=GRPC, metadata=about("where clients connect", "HOST:PORT", address=True))
+    fleet: str = field(
+        default=FLEET, metadata=about("where workers join and operators steer", "HOST:PORT", address=True)
+    )
+    device: str = field(default="cpu", metadata=about("where to compute", choices=DEVICES))
+    dtype: str = field(default="auto", metadata=about("of weights and KV", "TYPE", choices=DTYPES))
+    kv_memory: int = field(default=0, metadata=about("memory for KV blocks of each worker, such as 2GiB", size=True))
+    threads: int = field(default=0, metadata=about("threads of each worker; 0 shares the cores out", "N", least=0))
+    pin: bool = field(default=True, metadata=about("each worker gets its own cores if they suffice"))
+    cache_key: str = field(
+        default="", repr=False, metadata=about("key of the prefix hashes; a fresh one when empty", secret=True)
+    )
+    log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
+    drain_s: float = field(default=30.0, metadata=about("how long running requests may take to end", "S", least=0))
+
+
+@dataclass(frozen=True, slots=True)
+class AskConfig:
+    """What to ask of a running router, and how to answer (generate and chat)."""
+
+    prompt: str = field(
+        default="", metadata=about("the text to go on from; read from stdin when absent", positional=True)
+    )
+    grpc: str = field(default=GRPC, metadata=about("the router", "HOST:PORT", address=True))
+    model_id: str = field(default="", metadata=about("which model; may be empty when one is served", "NAME"))
+    max_tokens: int = field(default=128, metadata=about("longest answer", "N", least=1))
+    temperature: float = field(default=1.0, metadata=about("0 always takes the likeliest token", "X", least=0))
+    top_k: int = field(default=0, metadata=about("choose among the K likeliest; 0 is all", "K", least=0))
+    top_p: float = field(default=1.0, metadata=about("choose among the likeliest that make up P", "P", least=0))
+    seed: int = field(default=-1, metadata=about("same seed, same answer; -1 is a random one", "N", least=-1))
+    stop: tuple[str, ...] = field(default=(), metadata=about("texts that end the answer", "TEXT,..."))
+    system: str = field(default="", metadata=about("chat: the system message", "TEXT"))
+    deadline_s: float = field(default=600.0, metadata=about("longest time to wait", "S", least=0.001))
+    explain: bool = field(default=False, metadata=about("say why the route was chosen"))
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """The members of a running fleet: list them, drain one, or let it work again."""
+
+    action: str = field(
+        default="list",
+        metadata=about("what to do", choices=("list", "drain", "resume"), positional=True),
+    )
+    member: str = field(default="", metadata=about("which member, for drain and resume", positional=True))
+    fleet: str = field(default=FLEET, metadata=about("the router's fleet address", "HOST:PORT", address=True))
+    leave: bool = field(default=False, metadata=about("drain: the member ends once it holds nothing"))
+    deadline_s: float = field(default=10.0, metadata=about("longest time to wait", "S", least=0.001))
+
+
+CONFIGS: tuple[type, ...] = (RouterConfig, WorkerConfig, UpConfig, AskConfig, PoolConfig)
