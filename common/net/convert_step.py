@@ -1,0 +1,58 @@
+"""Step frames: all tokens of one step as columns, because a message costs far more than a row in it.
+
+A row is (the router's short name of an attempt on this stream, the token). Rows keep their order.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from baton.v1 import decode_pb2
+from common.net import wire
+from common.net.convert import finish_from_proto, finish_to_proto, logprobs_from_proto, logprobs_to_proto
+from common.types.errors import invalid
+from common.types.sampling import SampledToken
+
+Row = tuple[int, SampledToken]
+
+
+def step_frame_to_proto(rows: Iterable[Row]) -> decode_pb2.StepFrame:
+    frame = decode_pb2.StepFrame()
+    for row, (stream, token) in enumerate(rows):
+        frame.streams.append(stream)
+        frame.choices.append(token.choice)
+        frame.indices.append(token.index)
+        frame.token_ids.append(token.token_id)
+        if token.finish is not None:
+            frame.finishes.add(row=row, reason=finish_to_proto(token.finish))
+        if token.logprobs is not None:
+            frame.logprobs.add(row=row, logprobs=logprobs_to_proto(token.logprobs))
+    return frame
+
+
+def step_rows_from_proto(frame: decode_pb2.StepFrame) -> tuple[Row, ...]:
+    """Streams count from 1: a zero is an absent field."""
+    streams = tuple(frame.streams)
+    columns = (tuple(frame.choices), tuple(frame.indices), wire.token_ids("step.token_ids", frame.token_ids))
+    num_rows = len(streams)
+    wire.bounded("step.streams", streams, wire.MAX_ROWS)
+    if any(len(column) != num_rows for column in columns):
+        raise invalid("step", "columns must have equal length")
+    if not num_rows:
+        return ()
+    wire.number("step.streams", min(streams), 1, wire.MAX_U64)
+    wire.number("step.choices", max(columns[0]), 0, wire.MAX_CHOICES - 1)
+    wire.number("step.indices", max(columns[1]), 0, wire.MAX_TOKENS)
+    finishes = {entry.row: finish_from_proto(entry.reason, "step.finishes.reason") for entry in frame.finishes}
+    logprobs = {entry.row: logprobs_from_proto(entry.logprobs, "step.logprobs") for entry in frame.logprobs}
+    _rows_exist("step.finishes", finishes, len(frame.finishes), num_rows)
+    _rows_exist("step.logprobs", logprobs, len(frame.logprobs), num_rows)
+    return tuple(
+        (stream, SampledToken(choice, index, token_id, logprobs.get(row), finishes.get(row)))
+        for row, (stream, choice, index, token_id) in enumerate(zip(streams, *columns, strict=True))
+    )
+
+
+def _rows_exist(field: str, by_row: Mapping[int, object], num_entries: int, num_rows: int) -> None:
+    if len(by_row) != num_entries:
+        raise invalid(field + ".row", "must not repeat a row")
+    if by_row and max(by_row) >= num_rows:
+        raise invalid(field + ".row", "must be a row of the frame")
