@@ -130,7 +130,15 @@ class Refused:
     error: BatonError
 
 
-Event = Started | BlocksReady | PromptScores | FirstTokens | Sealed | Reserved | Joined | StepTokens | Refused
+@dataclass(frozen=True, slots=True)
+class PrefixChanged:
+    """Prefix hashes (wire form) that became available or were evicted in this step."""
+
+    added: tuple[int, ...]
+    removed: tuple[int, ...]
+
+
+Event = Started | BlocksReady | PromptScores | FirstTokens | Sealed | Reserved | Joined | StepTokens | Refused | PrefixChanged
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,165 @@
+"""All attempts on this worker and the sessions they came over: the one place that routes between router, lander and engine.
+
+Event loop only; knows nothing of gRPC.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.engine.messages import Command, Drop, Event, Joined, Refused, Reserved, StepTokens
+from common.types.attempt import Attempt
+from common.types.errors import DeadlinePassed, InvalidRequest, StaleAttempt
+from common.types.ids import AttemptId
+from common.types.timeouts import Timeouts
+from decode_worker.landing import Landing
+from decode_worker.lenders import Lenders, LoanSource
+from decode_worker.session import AttemptLost, JoinedBatch, RouterSession
+from kvtransfer.handoff.actions import FailureKind
+
+DETAILS = {
+    FailureKind.SOURCE_LOST: "the prompt's KV could not be fetched or verified",
+    FailureKind.TOO_LARGE: "the attempt can never fit this worker",
+    FailureKind.DEADLINE: "the deadline passed",
+    FailureKind.STALE: "a later attempt of this request was seen",
+    FailureKind.DRAINING: "this worker is draining",
+    FailureKind.TIMEOUT: "the hand-off took longer than it may",
+    FailureKind.INTERNAL: "the sequence failed inside the worker",
+}
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Where an attempt's tokens go, and which choices still run."""
+
+    session: RouterSession
+    stream: int
+    choices: set[int]
+
+
+class Decoding:
+    """Attempts from attach to their last token."""
+
+    def __init__(
+        self, post: Callable[[Command], None], lenders: Lenders, timeouts: Timeouts, block_tokens: int
+    ) -> None:
+        self._post = post
+        self._block_tokens = block_tokens
+        self._landing = Landing(post, lenders, timeouts, self._lost)
+        self._tickets: dict[AttemptId, Ticket] = {}
+        self._sessions: set[RouterSession] = set()
+        self.draining = False
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def open(self, session: RouterSession) -> None:
+        self._sessions.add(session)
+
+    def close(self, session: RouterSession) -> None:
+        """The session ended: everything that came over it is cancelled."""
+        self._sessions.discard(session)
+        for id in list(session.streams.values()):
+            self.cancel(id)
+
+    def cancel_router(self, router_epoch: int) -> None:
+        """A router is gone; its sessions end, and with them its attempts."""
+        for session in [session for session in self._sessions if session.router_epoch == router_epoch]:
+            session.close("the router is gone")
+            self.close(session)
+
+    def attach(
+        self, session: RouterSession, stream: int, attempt: Attempt, source: LoanSource | None, remaining_s: float
+    ) -> None:
+        """Takes an attempt, or answers on the session why not."""
+        if self.draining:
+            session.send(AttemptLost(stream, FailureKind.DRAINING, DETAILS[FailureKind.DRAINING]))
+            return
+        ticket = Ticket(session, stream, {choice.index for choice in attempt.choices})
+        try:
+            self._tickets[attempt.id] = ticket
+            session.streams[stream] = attempt.id
+            self._landing.attach(attempt, source, remaining_s)
+        except StaleAttempt:
+            self._forget(attempt.id)
+            session.send(AttemptLost(stream, FailureKind.STALE, DETAILS[FailureKind.STALE]))
+        else:
+            self.idle.clear()
+
+    def cancel(self, id: AttemptId, choices: tuple[int, ...] = ()) -> None:
+        """Forgets an attempt, or some of its choices. Unknown ones are ignored: they may have ended already."""
+        ticket = self._tickets.get(id)
+        if ticket is None:
+            return
+        ticket.choices -= set(choices) if choices else ticket.choices
+        if ticket.choices:
+            self._post(Drop(id, choices))
+            return
+        self._forget(id)
+        self._landing.cancel(id)
+
+    def on_events(self, events: tuple[Event, ...]) -> None:
+        """What one engine step brought; called on the event loop."""
+        for event in events:
+            match event:
+                case StepTokens(rows):
+                    self._deliver(event)
+                case Reserved():
+                    self._landing.reserved(event)
+                case Joined(id):
+                    self._joined(id)
+                case Refused(id, error):
+                    self._lost(id, _kind_of(error))
+                    self._landing.cancel(id)
+                case _:
+                    raise TypeError(f"a decode engine does not send {type(event).__name__}")
+
+    def _deliver(self, step: StepTokens) -> None:
+        touched: set[RouterSession] = set()
+        for id, token in step.rows:
+            ticket = self._tickets.get(id)
+            if ticket is None or token.choice not in ticket.choices:
+                continue
+            ticket.session.send_row(ticket.stream, token)
+            touched.add(ticket.session)
+            if token.finish is not None:
+                ticket.choices.discard(token.choice)
+                if not ticket.choices:
+                    self._forget(id)
+                    self._landing.finished(id)
+        for session in touched:
+            session.flush()
+
+    def _joined(self, id: AttemptId) -> None:
+        ticket, journey = self._tickets.get(id), self._landing.journey(id)
+        if ticket is None or journey is None:
+            return
+        now = asyncio.get_running_loop().time()
+        ticket.session.send(
+            JoinedBatch(
+                stream=ticket.stream,
+                num_cached_tokens=journey.num_cached_blocks * self._block_tokens,
+                num_bytes=journey.num_bytes,
+                transport=journey.transport,
+                exposed_s=now - journey.sealed_at if journey.sealed_at else 0.0,
+                copy_s=journey.copy_s,
+            )
+        )
+
+    def _lost(self, id: AttemptId, kind: FailureKind) -> None:
+        ticket = self._tickets.get(id)
+        if ticket is not None:
+            ticket.session.send(AttemptLost(ticket.stream, kind, DETAILS[kind]))
+            self._forget(id)
+
+    def _forget(self, id: AttemptId) -> None:
+        ticket = self._tickets.pop(id, None)
+        if ticket is not None:
+            ticket.session.streams.pop(ticket.stream, None)
+        if not self._tickets:
+            self.idle.set()
+
+
+def _kind_of(error: Exception) -> FailureKind:
+    if isinstance(error, InvalidRequest):
+        return FailureKind.TOO_LARGE
+    return FailureKind.DEADLINE if isinstance(error, DeadlinePassed) else FailureKind.INTERNAL

@@ -1,0 +1,138 @@
+"""Prefill workers as seen from here: one channel each for control, and the puller for bytes.
+
+A lender that cannot be reached, or answers for another epoch, is lost; one that answers "gone" has refused.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc
+from common.net import convert, convert_kv
+from common.net.channel import make_channel
+from common.types.errors import InvalidRequest
+from common.types.ids import AttemptId
+from common.types.kv import BlockRef, Manifest
+from common.types.timeouts import Timeouts
+from kvtransfer.handoff.actions import Verdict
+from kvtransfer.pull import Endpoint, FetchReport, Puller, TransportFailed
+from kvtransfer.transports.contract import ChecksumMismatch, Pair
+
+VERDICTS = {
+    kvtransfer_pb2.VERDICT_RELEASED: Verdict.RELEASED,
+    kvtransfer_pb2.VERDICT_GONE: Verdict.GONE,
+}
+LOST = (grpc.StatusCode.UNAVAILABLE,)
+
+
+@dataclass(frozen=True, slots=True)
+class LoanSource:
+    """A prefill worker that lends an attempt's blocks."""
+
+    address: str
+    epoch: int
+    member: str
+
+
+class LenderLost(Exception):
+    """The lender's process is gone."""
+
+
+class LenderRefused(Exception):
+    """The lender is there but has no such loan."""
+
+
+class Lenders:
+    """Channels and transports to prefill workers, made on first use and kept."""
+
+    def __init__(self, puller: Puller, epoch: int, timeouts: Timeouts) -> None:
+        self._puller = puller
+        self._epoch = epoch
+        self._timeouts = timeouts
+        self._lines: dict[str, tuple[grpc.aio.Channel, kvtransfer_pb2_grpc.KVTransferAsyncStub]] = {}
+
+    async def fetch(
+        self, source: LoanSource, id: AttemptId, num_skip_blocks: int
+    ) -> AsyncIterator[tuple[int, Sequence[BlockRef]] | Manifest]:
+        """The lender's stream: blocks as they become ready, then the manifest."""
+        request = kvtransfer_pb2.FetchRequest(
+            attempt=convert.attempt_id_to_proto(id),
+            epoch=source.epoch,
+            fetcher_epoch=self._epoch,
+            num_skip_blocks=num_skip_blocks,
+        )
+        call = self._stub(source).Fetch(request)
+        try:
+            async for response in call:
+                if response.WhichOneof("event") == "sealed":
+                    yield convert_kv.manifest_from_proto(response.sealed)
+                else:
+                    yield response.ready.first_block, convert_kv.block_refs_from_proto(response.ready.blocks)
+        except grpc.aio.AioRpcError as error:
+            raise _lost_or_refused(error) from error
+        except InvalidRequest as error:
+            raise LenderRefused("the lender's answer cannot be read") from error
+        finally:
+            call.cancel()
+
+    async def landed(self, source: LoanSource, id: AttemptId) -> Verdict | None:
+        """Asks until answered, `landed_tries` times; None when no answer came."""
+        request = kvtransfer_pb2.LandedRequest(attempt=convert.attempt_id_to_proto(id), epoch=source.epoch)
+        for _ in range(self._timeouts.landed_tries):
+            try:
+                response = await self._stub(source).Landed(request, timeout=self._timeouts.landed_s)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    continue
+                failure = _lost_or_refused(error)
+                if isinstance(failure, LenderLost):
+                    raise failure from error
+                return Verdict.GONE
+            return VERDICTS.get(response.verdict, Verdict.GONE)
+        return None
+
+    async def renew(self, source: LoanSource, id: AttemptId) -> None:
+        """One renewal; a failure is noticed by the fetch, not here."""
+        request = kvtransfer_pb2.RenewRequest(attempt=convert.attempt_id_to_proto(id), epoch=source.epoch)
+        try:
+            await self._stub(source).Renew(request, timeout=self._timeouts.renew_s)
+        except grpc.aio.AioRpcError:
+            return
+
+    async def copy(self, source: LoanSource, id: AttemptId, pairs: Sequence[Pair]) -> FetchReport | None:
+        """Copies and verifies; None when no transport could, or a checksum did not match."""
+        try:
+            return await self._puller.fetch(self._endpoint(source), id, pairs)
+        except (TransportFailed, ChecksumMismatch):
+            return None
+
+    async def fence(self, source: LoanSource, id: AttemptId) -> None:
+        """Returns once no copy of this attempt can write here any more."""
+        await self._puller.fence(self._endpoint(source), id)
+
+    async def close(self) -> None:
+        await self._puller.close()
+        for channel, _ in self._lines.values():
+            await channel.close(grace=None)
+
+    async def _describe(self, source: LoanSource) -> tuple[str, list[tuple[str, str, bytes]]]:
+        request = kvtransfer_pb2.DescribeRequest(epoch=self._epoch)
+        response = await self._stub(source).Describe(request, timeout=self._timeouts.handoff_s)
+        return response.layout_fingerprint, [(t.transport, t.endpoint, t.ticket) for t in response.transports]
+
+    def _endpoint(self, source: LoanSource) -> Endpoint:
+        return Endpoint(source.address, source.epoch, lambda: self._describe(source))
+
+    def _stub(self, source: LoanSource) -> kvtransfer_pb2_grpc.KVTransferAsyncStub:
+        line = self._lines.get(source.address)
+        if line is None:
+            channel = make_channel(source.address)
+            line = self._lines[source.address] = (channel, kvtransfer_pb2_grpc.KVTransferStub(channel))
+        return line[1]
+
+
+def _lost_or_refused(error: grpc.aio.AioRpcError) -> LenderLost | LenderRefused:
+    if error.code() in LOST:
+        return LenderLost(error.code().name)
+    return LenderRefused(error.code().name)

@@ -1,0 +1,96 @@
+"""One router's session: which attempts came over it, and what waits to be sent. Event loop only; knows nothing of gRPC.
+
+Rows of several steps melt into one frame while the router gives no credit, so a slow router costs memory only for as long
+as `stalled_reader_s`.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from common.types.errors import Cancelled
+from common.types.ids import AttemptId
+from common.types.sampling import SampledToken
+from kvtransfer.handoff.actions import FailureKind
+
+
+@dataclass(slots=True)
+class Frame:
+    """Rows of one or more steps: (stream, token)."""
+
+    rows: list[tuple[int, SampledToken]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedBatch:
+    """An attempt joined the running batch; what its hand-off cost."""
+
+    stream: int
+    num_cached_tokens: int
+    num_bytes: int
+    transport: str
+    exposed_s: float
+    copy_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """An attempt ended without an answer."""
+
+    stream: int
+    kind: FailureKind
+    detail: str
+
+
+Outgoing = Frame | JoinedBatch | AttemptLost
+
+
+class RouterSession:
+    """Attempts of one session, and its outgoing messages in order."""
+
+    def __init__(self, router_epoch: int, num_frames: int, stalled_reader_s: float) -> None:
+        self.router_epoch = router_epoch
+        self.streams: dict[int, AttemptId] = {}
+        self._credit = num_frames
+        self._stalled_reader_s = stalled_reader_s
+        self._outgoing: list[Outgoing] = []
+        self._changed = asyncio.Event()
+        self._closed: Cancelled | None = None
+
+    def add_credit(self, num_frames: int) -> None:
+        self._credit += num_frames
+        self._changed.set()
+
+    def send_row(self, stream: int, token: SampledToken) -> None:
+        """Adds to the open frame; `flush` lets it go."""
+        if self._outgoing and isinstance(self._outgoing[-1], Frame):
+            self._outgoing[-1].rows.append((stream, token))
+        else:
+            self._outgoing.append(Frame([(stream, token)]))
+
+    def send(self, message: JoinedBatch | AttemptLost) -> None:
+        self._outgoing.append(message)
+        self._changed.set()
+
+    def flush(self) -> None:
+        self._changed.set()
+
+    def close(self, reason: str) -> None:
+        """Ends `next` with an error."""
+        self._closed = Cancelled(reason)
+        self._changed.set()
+
+    async def next(self) -> Outgoing:
+        """The next message the router has room for; raises `Cancelled` when it stopped reading."""
+        while True:
+            if self._closed is not None:
+                raise self._closed
+            if self._outgoing and self._credit > 0:
+                self._credit -= 1
+                return self._outgoing.pop(0)
+            self._changed.clear()
+            stalled = bool(self._outgoing)
+            try:
+                async with asyncio.timeout(self._stalled_reader_s if stalled else None):
+                    await self._changed.wait()
+            except TimeoutError:
+                raise Cancelled("the router stopped reading") from None

@@ -1,0 +1,75 @@
+"""`Prefill.Run`: one call per attempt, which lives as long as its blocks are lent."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+
+from baton.v1 import prefill_pb2, prefill_pb2_grpc
+from common.engine.messages import FirstTokens, PromptScores, Sealed, Started
+from common.net import convert
+from common.net.deadlines import remaining_seconds
+from common.types.errors import BatonError, DeadlinePassed, StaleAttempt
+from kvtransfer.handoff.actions import Closed, LoanEnd
+from prefill_worker.lending import Lending, Run, RunEvent
+
+Context = grpc.aio.ServicerContext[prefill_pb2.RunRequest, prefill_pb2.RunResponse]
+
+LOAN_ENDS = {
+    LoanEnd.RELEASED: prefill_pb2.LOAN_END_RELEASED,
+    LoanEnd.CANCELLED: prefill_pb2.LOAN_END_CANCELLED,
+    LoanEnd.EXPIRED: prefill_pb2.LOAN_END_EXPIRED,
+    LoanEnd.NOTHING_LENT: prefill_pb2.LOAN_END_NOTHING_LENT,
+}
+
+
+class PrefillService(prefill_pb2_grpc.PrefillServicer):
+    """Turns calls into runs and run events into messages; decides nothing."""
+
+    def __init__(self, lending: Lending, epoch: int) -> None:
+        self._lending = lending
+        self._epoch = epoch
+
+    async def Run(
+        self, request: prefill_pb2.RunRequest, context: Context
+    ) -> AsyncIterator[prefill_pb2.RunResponse]:
+        if request.epoch != self._epoch:
+            raise StaleAttempt("this worker was restarted since the router last heard from it")
+        attempt = convert.attempt_from_proto(request.attempt)
+        deadline_s = remaining_seconds(context, request.remaining_ms / 1000)
+        run = self._lending.open(attempt, lend=request.lend, router_epoch=request.router_epoch)
+        try:
+            async with asyncio.timeout(deadline_s):
+                async for message in self._messages(run):
+                    yield message
+        except TimeoutError:
+            raise DeadlinePassed("prefill") from None
+        finally:
+            self._lending.cancel(attempt.id)
+
+    async def _messages(self, run: Run) -> AsyncIterator[prefill_pb2.RunResponse]:
+        while True:
+            event = await run.events.get()
+            if isinstance(event, BatonError):
+                raise event
+            yield _response(event)
+            if isinstance(event, Closed):
+                return
+
+
+def _response(event: RunEvent) -> prefill_pb2.RunResponse:
+    match event:
+        case Started(_, num_cached_tokens, queue_s):
+            started = prefill_pb2.RunStarted(num_cached_tokens=num_cached_tokens, queue_ms=queue_s * 1000)
+            return prefill_pb2.RunResponse(started=started)
+        case PromptScores(_, tokens):
+            scores = prefill_pb2.RunPromptLogprobs(tokens=[convert.logprobs_to_proto(token) for token in tokens])
+            return prefill_pb2.RunResponse(prompt_logprobs=scores)
+        case FirstTokens(_, tokens, prefill_s):
+            first = [convert.sampled_token_to_proto(token) for token in tokens]
+            message = prefill_pb2.RunFirstTokens(tokens=first, prefill_ms=prefill_s * 1000)
+            return prefill_pb2.RunResponse(first_tokens=message)
+        case Sealed(manifest):
+            return prefill_pb2.RunResponse(sealed=prefill_pb2.RunSealed(num_blocks=len(manifest.blocks)))
+        case Closed(_, end):
+            return prefill_pb2.RunResponse(closed=prefill_pb2.RunClosed(end=LOAN_ENDS[end]))
