@@ -1,0 +1,35 @@
+"""How much one engine takes on, and which attempts can never be served by it."""
+
+from dataclasses import dataclass, replace
+
+from common.types.attempt import Attempt
+from common.types.errors import InvalidRequest, invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Fixed for the life of an engine. `max_model_tokens` counts prompt and answer together."""
+
+    token_budget: int
+    max_sequences: int
+    max_model_tokens: int
+
+    def within(self, num_slots: int) -> "Limits":
+        """The same, with no sequence longer than the whole pool: alone, every sequence must be able to finish."""
+        return replace(self, max_model_tokens=min(self.max_model_tokens, num_slots))
+
+    def refusal(self, attempt: Attempt) -> InvalidRequest | None:
+        """Why this attempt could not be served even by an idle engine."""
+        if not attempt.token_ids:
+            return invalid("prompt", "is empty")
+        if not attempt.choices or len(attempt.choices) > self.max_sequences:
+            return invalid("n", f"{len(attempt.choices)} answers asked, 1 to {self.max_sequences} can run together")
+        if len({choice.index for choice in attempt.choices}) < len(attempt.choices):
+            return invalid("choices", "name one answer twice")
+        longest = len(attempt.token_ids) + max(len(choice.tail) for choice in attempt.choices)
+        if longest >= self.max_model_tokens:
+            return invalid(
+                "prompt",
+                f"{longest} tokens leave no room for an answer: prompt and answer share {self.max_model_tokens}",
+            )
+        return None

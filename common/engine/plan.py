@@ -1,0 +1,96 @@
+"""One forward pass as data: what a scheduler wants computed, and what came of it. Knows neither tensors nor clocks.
+
+`plan -> run -> commit` happen in that order on one thread with nothing in between, so a plan may point at the
+scheduler's own lists (tokens, block tables) instead of copying them: read them during the step, keep nothing of them.
+"""
+
+from collections import abc
+from dataclasses import dataclass
+
+from common.engine.messages import Event
+from common.types.ids import AttemptId
+from common.types.sampling import Sampling, TokenLogprobs
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The tokens of one sequence that one step computes.
+
+    They take positions `start`, `start + 1`, ...; the KV of position p is written to block `blocks[p // block_tokens]`,
+    and each token attends to all positions up to its own. `blocks` may reach further than this step needs. While `key`
+    stays the same the table has only grown at its end; any other change brings a new key.
+
+    `score_ids[i]`, where there is one, is the token that follows `token_ids[i]` in the prompt and whose log probability
+    (with `num_alternatives` others) is wanted.
+    """
+
+    key: int
+    token_ids: tuple[int, ...]
+    start: int
+    blocks: abc.Sequence[int]
+    score_ids: tuple[int, ...] = ()
+    num_alternatives: int = 0
+
+    @property
+    def kv_len(self) -> int:
+        """Positions the last token attends to, its own included."""
+        return self.start + len(self.token_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """One token to sample from the logits of a work's last token.
+
+    `tokens` is everything before the sampled token; from `num_prompt_tokens` on it is output.
+    """
+
+    work: int
+    id: AttemptId
+    choice: int
+    index: int
+    sampling: Sampling
+    tokens: abc.Sequence[int]
+    num_prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """What one step does, in this order: `copies`, the forward pass over `works`, one sample per row, checksums.
+
+    The first `num_decode` works have exactly one token. Rows are in the order of their works; a work has one row for
+    each choice that starts from it, or none. `copies` are (source, target) blocks; no block is a target twice, nor a
+    source and a target. `final_blocks` never change again after this step and want a checksum. `events` are due before
+    the step runs.
+    """
+
+    works: tuple[Work, ...]
+    rows: tuple[SampleRow, ...]
+    num_decode: int
+    copies: tuple[tuple[int, int], ...] = ()
+    final_blocks: tuple[int, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(len(work.token_ids) for work in self.works)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What a row yielded."""
+
+    token_id: int
+    logprobs: TokenLogprobs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One sample per row and one checksum per final block, both in plan order.
+
+    `scores[i]` answers `works[i].score_ids`; the whole tuple may be empty when no work asked.
+    """
+
+    sampled: tuple[Sampled, ...]
+    seconds: float
+    scores: tuple[tuple[TokenLogprobs, ...], ...] = ()
+    checksums: tuple[int, ...] = ()
