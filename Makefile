@@ -1,9 +1,73 @@
+# Baton's commands. `make` alone lists them; `make check test` is the gate, and what .ci/run runs.
+
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROTOS := $(sort $(wildcard protos/baton/v1/*.proto))
 PROTO_OUT ?= .
+PACKAGES := baton common router prefill_worker decode_worker kvtransfer loadtest tests
+UP ?=
 
-proto:
-	@$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) --grpc_python_out=$(PROTO_OUT) $(PROTOS)
+.PHONY: help setup up test check fmt proto bench explore simulate clean
+
+help:
+	@echo "make setup     a virtual environment in .venv with everything installed"
+	@echo "make up        a router, a prefill and a decode worker with the demo model; UP='--decode 2' adds options"
+	@echo "make test      all tests that need no GPU"
+	@echo "make check     lint, format, types, generated code, rules of the house"
+	@echo "make fmt       format the code"
+	@echo "make proto     generate baton/v1 from protos/"
+	@echo "make bench     micro-benchmarks, one per kernel and transport"
+	@echo "make explore   every order of events of the hand-off, exhaustively"
+	@echo "make simulate  random faults on virtual time"
+	@echo "make clean     remove what was built or cached, but not .venv"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "setup: $(PYTHON) is missing or older than 3.11; name another: make setup PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "setup: creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "setup: installing $(TORCH) (the largest download; TORCH=... chooses another build)"
+	@$(PIP) install --quiet $(TORCH)
+	@echo "setup: installing baton and its tools"
+	@$(PIP) install --quiet --editable '.[dev]'
+	@touch $@
+	@echo "setup: done"
+
+up: setup
+	@$(BIN)/baton up $(UP)
+
+test: setup
+	@$(BIN)/python -m pytest
+
+check: setup
+	@echo "check: ruff" && $(BIN)/ruff check .
+	@echo "check: format" && $(BIN)/ruff format --check .
+	@echo "check: types" && $(BIN)/mypy $(addprefix -p ,$(PACKAGES))
+	@if command -v buf >/dev/null; then echo "check: buf" && buf lint protos; fi
+	@echo "check: house rules" && $(BIN)/python -m pytest tests/house
+
+fmt: setup
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+proto: setup
+	@$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) \
+	  --grpc_python_out=$(PROTO_OUT) $(PROTOS)
+
+bench: setup
+	@$(BIN)/python -m loadtest.micro
+
+explore: setup
+	@$(BIN)/python -m pytest tests/handoff -k explor
+
+simulate: setup
+	@$(BIN)/python -m loadtest.simulator
+
+clean:
+	@rm -rf build *.egg-info .baton .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
