@@ -40,7 +40,7 @@ class Fields:
             value = default
         if value is None:
             raise ModelError(f"{self.name} has no {key!r}", REPLACE_FILE)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e18:
             raise ModelError(f"{self.name}: {key!r} is {value!r}, not a number above 0", REPLACE_FILE)
         return float(value)
 
