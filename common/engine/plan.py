@@ -87,10 +87,11 @@ class Sampled:
 class StepResult:
     """One sample per row and one checksum per final block, both in plan order.
 
+    A row whose logits leave nothing to choose (not a number, or every token excluded) yields None: its attempt fails.
     `scores[i]` answers `works[i].score_ids`; the whole tuple may be empty when no work asked.
     """
 
-    sampled: tuple[Sampled, ...]
+    sampled: tuple[Sampled | None, ...]
     seconds: float
     scores: tuple[tuple[TokenLogprobs, ...], ...] = ()
     checksums: tuple[int, ...] = ()

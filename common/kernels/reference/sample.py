@@ -1,0 +1,132 @@
+"""Chooses one token per row of logits: the best one, or one drawn by the Gumbel-max rule after top-k, top-p and min-p.
+
+A drawn token is a function of its row, its filters and its key alone, whatever the other rows are. Nothing is sorted as
+a whole unless a nucleus is wider than `NUCLEUS` entries. Filters are value thresholds, so entries equal to the last one
+kept are kept too. Knows nothing of requests; penalties stand in `penalties.py`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from common.kernels.reference.gumbel import Float32s, Keys, gumbel
+
+NUCLEUS = 1024
+_SUM_BLOCK = 64
+_CHUNK_ENTRIES = 1 << 16  # rows worked on at once: their float32 scores and noise stay in a core's cache
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """How each row is drawn: arrays of one entry per row."""
+
+    temperature: Float32s  # above 0
+    top_k: npt.NDArray[np.int64]  # 0: off
+    top_p: Float32s  # 1: off
+    min_p: Float32s  # 0: off
+    keys: Keys  # [R, 2]
+
+
+def best_tokens(logits: torch.Tensor) -> tuple[npt.NDArray[np.int64], Float32s]:
+    """[R] the highest entry of each row, the lowest id among equals, and its value; NaN if the row has one."""
+    if logits.device.type != "cpu":
+        ids = logits.argmax(dim=1)
+        return ids.cpu().numpy(), logits.gather(1, ids[:, None])[:, 0].cpu().numpy()
+    rows = logits.numpy()
+    best = rows.argmax(axis=1)
+    return best, rows[np.arange(len(rows)), best]
+
+
+def draw_tokens(logits: torch.Tensor, draws: Draws) -> npt.NDArray[np.int64]:
+    """[R] one token per row of finite maximum. `logits` is float32 [R, V]."""
+    rows = logits.cpu().numpy()
+    tokens = np.empty(len(rows), dtype=np.int64)
+    step = max(1, _CHUNK_ENTRIES // rows.shape[1])
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        # The best entry becomes 0: no temperature can overflow it.
+        scaled = rows[part] - rows[part].max(axis=1, keepdims=True)
+        with np.errstate(over="ignore"):
+            np.divide(scaled, draws.temperature[part, None], out=scaled)
+        lowest = cutoffs(scaled, draws.top_k[part], draws.top_p[part], draws.min_p[part])
+        kept = lowest > -np.inf
+        tokens[part][kept] = _race_above(scaled[kept], lowest[kept], draws.keys[part][kept])
+        tokens[part][~kept] = _race_all(scaled[~kept], draws.keys[part][~kept])
+    return tokens
+
+
+def cutoffs(scaled: Float32s, top_k: npt.NDArray[np.int64], top_p: Float32s, min_p: Float32s) -> Float32s:
+    """[R] the lowest value each row keeps, -inf when it keeps all. Rows have their maximum at 0."""
+    lowest = np.full(len(scaled), -np.inf, dtype=np.float32)
+    np.log(min_p, out=lowest, where=min_p > 0)
+    ranked = np.flatnonzero(((top_k > 0) & (top_k < scaled.shape[1])) | (top_p < 1))
+    if len(ranked):
+        width = int(top_k[ranked].max())
+        if (top_p[ranked] < 1).any():
+            width = max(width, NUCLEUS)
+        cut = _rank_cutoffs(scaled[ranked], top_k[ranked], top_p[ranked], min(width, scaled.shape[1]))
+        lowest[ranked] = np.maximum(lowest[ranked], cut)
+    return lowest
+
+
+def _rank_cutoffs(scaled: Float32s, top_k: npt.NDArray[np.int64], top_p: Float32s, width: int) -> Float32s:
+    """Looks only at the `width` best entries of each row, and at whole rows where a nucleus is wider than that."""
+    vocabulary = scaled.shape[1]
+    best = -scaled
+    if width < vocabulary:
+        best = np.partition(best, width - 1, axis=1)[:, :width]
+    best = -np.sort(best, axis=1)
+    row = np.arange(len(scaled))
+    limited = (top_k > 0) & (top_k < vocabulary)
+    kth = np.where(limited, best[row, np.minimum(top_k, width) - 1], np.float32(-np.inf))
+    if not (top_p < 1).any():
+        return kth
+    # top-p counts the probabilities that top-k left.
+    total = np.exp(scaled).sum(axis=1, where=scaled >= kth[:, None], dtype=np.float64)
+    num_kept = _nucleus_sizes(np.exp(best), np.where(top_p < 1, top_p * total, np.inf))
+    lowest = np.maximum(best[row, num_kept - 1], kth)
+    wider = (num_kept == width) & ~limited
+    if width < vocabulary and wider.any():
+        lowest[wider] = _rank_cutoffs(scaled[wider], top_k[wider], top_p[wider], vocabulary)
+    return lowest
+
+
+def _nucleus_sizes(weights: Float32s, enough: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """[R] how many of the descending weights it takes to reach `enough`; at least one.
+
+    Sums blocks first and adds up entry by entry only inside the block that decides: a running sum over a whole
+    vocabulary is several times dearer than sorting it.
+    """
+    count, width = weights.shape
+    padded = np.pad(weights, ((0, 0), (0, -width % _SUM_BLOCK))).reshape(count, -1, _SUM_BLOCK)
+    sums = padded.sum(axis=2, dtype=np.float64)
+    before = np.cumsum(sums, axis=1) - sums
+    row = np.arange(count)
+    block = np.maximum((before < enough[:, None]).sum(axis=1) - 1, 0)
+    inside = padded[row, block].astype(np.float64)
+    before_entry = before[row, block][:, None] + np.cumsum(inside, axis=1) - inside
+    sizes = block * _SUM_BLOCK + (before_entry < enough[:, None]).sum(axis=1)
+    return np.clip(sizes, 1, width)
+
+
+def _race_all(scaled: Float32s, keys: Keys) -> npt.NDArray[np.int64]:
+    entries = np.arange(scaled.shape[1], dtype=np.uint32)
+    noise = gumbel(keys[:, :1], keys[:, 1:], entries)
+    return np.add(noise, scaled, out=noise).argmax(axis=1)
+
+
+def _race_above(scaled: Float32s, lowest: Float32s, keys: Keys) -> npt.NDArray[np.int64]:
+    """Only the entries kept get noise: usually a few dozen of a whole vocabulary."""
+    winners = np.zeros(len(scaled), dtype=np.int64)
+    if not len(scaled):
+        return winners
+    places = np.flatnonzero(scaled >= lowest[:, None])
+    rows, entries = np.divmod(places, scaled.shape[1])
+    noise = gumbel(keys[rows, 0], keys[rows, 1], entries.astype(np.uint32))
+    scores = scaled.reshape(-1)[places] + noise
+    starts = np.searchsorted(rows, np.arange(len(scaled)))
+    won = np.flatnonzero(scores == np.maximum.reduceat(scores, starts)[rows])[::-1]
+    winners[rows[won]] = entries[won]  # the last write stands: the lowest id among equals
+    return winners
