@@ -54,6 +54,14 @@ class BlockRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """One block to copy: the lender's, and the block of the own pool that receives it."""
+
+    source: BlockRef
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What was sealed: all blocks of the attempt's common part, and the first tokens sampled after it."""
 
