@@ -26,6 +26,9 @@ class RouterConfig:
     fleet: str = field(
         default=FLEET, metadata=about("where workers join and operators steer", "HOST:PORT", address=True)
     )
+    expose: bool = field(
+        default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
+    )
     max_requests: int = field(default=1024, metadata=about("most requests at once", "N", least=1))
     max_queue_tokens: int = field(
         default=262144, metadata=about("most prompt tokens admitted but not yet prefilled", "N", least=1)
@@ -61,6 +64,9 @@ class WorkerConfig:
     advertise: str = field(
         default="", metadata=about("address others use; the one it listens on when empty", "HOST:PORT", address=True)
     )
+    expose: bool = field(
+        default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
+    )
     name: str = field(default="", metadata=about("unique in the fleet; role and process when empty", "NAME"))
     device: str = field(default="cpu", metadata=about("where to compute", choices=DEVICES))
     dtype: str = field(default="auto", metadata=about("of weights and KV", "TYPE", choices=DTYPES))
@@ -93,6 +99,9 @@ class UpConfig:
     grpc: str = field(default=GRPC, metadata=about("where clients connect", "HOST:PORT", address=True))
     fleet: str = field(
         default=FLEET, metadata=about("where workers join and operators steer", "HOST:PORT", address=True)
+    )
+    expose: bool = field(
+        default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
     )
     device: str = field(default="cpu", metadata=about("where to compute", choices=DEVICES))
     dtype: str = field(default="auto", metadata=about("of weights and KV", "TYPE", choices=DTYPES))
