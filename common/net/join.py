@@ -1,0 +1,169 @@
+"""A worker's membership with one router: the worker's side of `Fleet.Join`.
+
+Owns the stream, its heartbeats and its reconnection. Knows nothing of what load is or what draining means: reports come
+from a function, commands go to functions.
+
+    connecting -> joined (Welcome) -> lost (stream ended, or silence) -> connecting ...
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import grpc
+
+from baton.v1 import fleet_pb2, fleet_pb2_grpc
+from common.net import wire
+from common.net.channel import open_channel
+from common.net.convert_fleet import hello_to_proto, load_to_proto
+from common.net.errors import from_rpc_error
+from common.types.errors import BatonError, PeerLost
+from common.types.member import Hello, Load
+from common.types.timeouts import Timeouts
+
+FIRST_BACKOFF_S = 0.1
+LAST_BACKOFF_S = 2.0
+HASHES_PER_REPORT = 1 << 15
+
+_log = logging.getLogger("baton.join")
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a router can ask of a worker, and what happens to the tie between them. Called on the event loop."""
+
+    on_drain: Callable[[bool], None]
+    on_resume: Callable[[], None]
+    on_lost: Callable[[int], None]
+    on_joined: Callable[[int], None] = lambda router_epoch: None
+
+
+class Membership:
+    """Keeps one worker joined to one router, for as long as `run` runs.
+
+    `load_source(first)` gives the next report: with `first` the prefix hashes it adds are all that the worker holds,
+    because the router knows none; afterwards they are what changed since the last report to this router. Its
+    `sequence` is filled in here.
+    """
+
+    def __init__(
+        self, address: str, hello: Hello, load_source: Callable[[bool], Load], orders: Orders, timeouts: Timeouts
+    ) -> None:
+        self.address = address
+        self.router_epoch: int | None = None
+        self._hello, self._load_source, self._orders, self._timeouts = hello, load_source, orders, timeouts
+        self._poked = asyncio.Event()
+
+    def poke(self) -> None:
+        """Something important changed: report at once."""
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Joins, and joins again whenever the router is lost; ends only by being cancelled, or by a bug."""
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            try:
+                await self._session()
+            except* (PeerLost, BatonError) as lost:
+                reason = str(lost.exceptions[0])
+                _log.warning("router lost", extra={"router": self.address, "reason": reason})
+            if self._leave():
+                backoff_s = FIRST_BACKOFF_S
+            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
+            backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
+
+    async def _session(self) -> None:
+        async with open_channel(self.address) as channel:
+            call: grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]
+            call = fleet_pb2_grpc.FleetStub(channel).Join()
+            try:
+                heartbeat_s = await self._enter(call)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._report(call, heartbeat_s))
+                    tasks.create_task(self._obey(call))
+            finally:
+                call.cancel()
+
+    async def _enter(self, call: "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]") -> float:
+        """Says hello; returns the time between heartbeats that the router wishes."""
+        await self._write(call, fleet_pb2.JoinRequest(hello=hello_to_proto(self._hello)))
+        welcome = (await self._read(call)).welcome
+        wire.number("welcome.heartbeat_ms", welcome.heartbeat_ms, 1, 60_000)
+        self.router_epoch = wire.number("welcome.router_epoch", welcome.router_epoch, 1, wire.MAX_U64)
+        _log.info("joined", extra={"router": self.address, "router_epoch": self.router_epoch})
+        self._orders.on_joined(self.router_epoch)
+        return welcome.heartbeat_ms / 1000
+
+    async def _report(
+        self, call: "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]", heartbeat_s: float
+    ) -> None:
+        sequence = itertools.count(1)
+        first = True
+        while True:
+            self._poked.clear()
+            for load in _pieces(self._load_source(first)):
+                report = load_to_proto(replace(load, sequence=next(sequence)))
+                await self._write(call, fleet_pb2.JoinRequest(load=report))
+            first = False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(heartbeat_s):
+                    await self._poked.wait()
+
+    async def _obey(self, call: "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]") -> None:
+        """Carries out commands; any message, also one this version does not know, is a sign of life."""
+        while True:
+            response = await self._read(call)
+            match response.WhichOneof("command"):
+                case "drain":
+                    self._orders.on_drain(response.drain.leave)
+                case "resume":
+                    self._orders.on_resume()
+
+    async def _write(
+        self,
+        call: "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]",
+        request: fleet_pb2.JoinRequest,
+    ) -> None:
+        try:
+            async with asyncio.timeout(self._timeouts.dead_s):
+                await call.write(request)
+        except TimeoutError as error:
+            raise PeerLost("join", self.address, "it took no message in time") from error
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, "join", self.address) from error
+
+    async def _read(
+        self, call: "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]"
+    ) -> fleet_pb2.JoinResponse:
+        try:
+            async with asyncio.timeout(self._timeouts.dead_s):
+                response = await call.read()
+        except TimeoutError as error:
+            raise PeerLost("join", self.address, "it was silent for too long") from error
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, "join", self.address) from error
+        if not isinstance(response, fleet_pb2.JoinResponse):
+            raise PeerLost("join", self.address, "it ended the stream")
+        return response
+
+    def _leave(self) -> bool:
+        """Whether there was a tie to cut."""
+        epoch, self.router_epoch = self.router_epoch, None
+        if epoch is None:
+            return False
+        self._orders.on_lost(epoch)
+        return True
+
+
+def _pieces(load: Load) -> Iterator[Load]:
+    """One report, or several when its hash lists would not fit a message; removals go first."""
+    num_pieces = max(
+        1, -(-len(load.removed_hashes) // HASHES_PER_REPORT), -(-len(load.added_hashes) // HASHES_PER_REPORT)
+    )
+    for piece in range(num_pieces):
+        part = slice(piece * HASHES_PER_REPORT, (piece + 1) * HASHES_PER_REPORT)
+        yield replace(load, removed_hashes=load.removed_hashes[part], added_hashes=load.added_hashes[part])
