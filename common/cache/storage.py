@@ -1,0 +1,90 @@
+"""The bytes of all KV blocks: memory that is really there before the first request. Knows no tokens and no requests."""
+
+import fcntl
+import mmap
+import os
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from common.types.errors import StartupError
+from common.types.kv import KVLayout
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_F_SEAL_FUTURE_WRITE = 0x10  # Linux 5.1; Python's fcntl does not name it yet
+
+
+class KVStorage:
+    """One run of memory, seen three ways.
+
+    `tensor` is `[num_blocks, num_layers, 2, num_kv_heads, block_tokens, head_dim]`. On a CPU `bytes` is the same memory
+    as uint8 `[num_blocks, block_bytes]`, and `fd` a memfd that a peer may map for reading: nobody but this process can
+    map it writable or change its size. On another device both are None.
+
+    `available_bytes` is what the caller knows to be free (a container's limit, say). It is compared before anything is
+    taken: a memfd that asks for too much is not refused by the kernel, it gets processes killed.
+    """
+
+    def __init__(
+        self, layout: KVLayout, num_blocks: int, device: str = "cpu", available_bytes: int | None = None
+    ) -> None:
+        self.layout = layout
+        self.num_blocks = num_blocks
+        self.num_bytes = num_blocks * layout.block_bytes
+        if num_blocks < 1:
+            raise StartupError("the KV pool would hold no block", "Give it more memory (kv_memory)")
+        if available_bytes is None and device == "cpu":
+            available_bytes = _available_bytes()
+        if available_bytes is not None and self.num_bytes > available_bytes:
+            raise _too_small(self.num_bytes, available_bytes)
+        shape = (num_blocks, *layout.block_shape)
+        self.fd: int | None = None
+        self.bytes: NDArray[np.uint8] | None = None
+        if device == "cpu":
+            self.fd, memory = _allocate(self.num_bytes)
+            self.bytes = np.frombuffer(memory, np.uint8).reshape(num_blocks, layout.block_bytes)
+            self.tensor = torch.from_numpy(self.bytes.reshape(-1)).view(_DTYPES[layout.dtype]).view(shape)
+        else:
+            try:
+                self.tensor = torch.zeros(shape, dtype=_DTYPES[layout.dtype], device=device)
+            except torch.cuda.OutOfMemoryError as error:
+                raise _too_small(self.num_bytes, torch.cuda.mem_get_info(device)[0]) from error
+
+    def close(self) -> None:
+        """Gives the memory back once nobody looks at it any more. May be called twice."""
+        self.bytes = None
+        self.tensor = torch.empty(0)
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+
+
+def _allocate(num_bytes: int) -> tuple[int, mmap.mmap]:
+    """A memfd whose pages all exist, mapped here and sealed against everybody else."""
+    fd = os.memfd_create("baton-kv", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.posix_fallocate(fd, 0, num_bytes)
+        memory = mmap.mmap(fd, num_bytes, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE)
+    except OSError as error:
+        os.close(fd)
+        raise StartupError(
+            f"{num_bytes / 2**20:.0f} MiB of shared memory for the KV pool cannot be had: {error.strerror}",
+            "Lower kv_memory, or give the machine or container more memory",
+        ) from error
+    return fd, memory
+
+
+def _available_bytes() -> int:
+    """What the kernel says can be allocated without swapping."""
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        fields = dict(line.split(":", 1) for line in lines)
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def _too_small(wanted: int, available: int) -> StartupError:
+    return StartupError(
+        f"the KV pool needs {wanted / 2**20:.0f} MiB and {available / 2**20:.0f} MiB are free",
+        "Lower kv_memory, or give the machine or container more memory",
+    )
