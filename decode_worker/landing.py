@@ -13,8 +13,8 @@ from common.types.ids import AttemptId
 from common.types.kv import Manifest
 from common.types.timeouts import Timeouts
 from decode_worker.lenders import LenderLost, LenderRefused, Lenders, LoanSource
-from kvtransfer.alarm import Alarm
-from kvtransfer.background import Background
+from common.net.alarm import Alarm
+from common.net.background import Background
 from kvtransfer.handoff.actions import (
     AskLanded,
     CopyBlocks,

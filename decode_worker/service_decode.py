@@ -11,7 +11,7 @@ from common.types.timeouts import Timeouts
 from decode_worker.decoding import Decoding
 from decode_worker.lenders import LoanSource
 from decode_worker.session import AttemptLost, Frame, JoinedBatch, Outgoing, RouterSession
-from kvtransfer.background import Background
+from common.net.background import Background
 from kvtransfer.handoff.actions import FailureKind
 
 Requests = AsyncIterator[decode_pb2.SessionRequest]

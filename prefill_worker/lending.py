@@ -24,9 +24,10 @@ from common.types.errors import BatonError, StaleAttempt, Unavailable
 from common.types.ids import AttemptId
 from common.types.kv import BlockRef, Manifest
 from common.types.timeouts import Timeouts
-from kvtransfer.alarm import Alarm
-from kvtransfer.handoff.actions import Closed, Free, LenderAction, LoanEnd, Verdict
-from kvtransfer.handoff.lend import Lender, LoanState
+from common.net.alarm import Alarm
+from common.types.handoff import Verdict
+from kvtransfer.handoff.actions import Closed, Free, LenderAction
+from kvtransfer.handoff.lend import Lender
 
 RunEvent = Started | PromptScores | FirstTokens | Sealed | Closed
 
@@ -58,11 +59,11 @@ class Lending:
     def num_runs(self) -> int:
         return len(self._runs)
 
-    def open(self, attempt: Attempt, *, lend: bool, router_epoch: int) -> Run:
+    def open(self, attempt: Attempt, remaining_s: float, *, lend: bool, router_epoch: int) -> Run:
         """Starts an attempt; raises `StaleAttempt` when a later or equal one was seen."""
         if self.draining:
             raise Unavailable("this worker is draining", "prefill")
-        actions = self._lender.open(attempt.id, self._now())
+        actions = self._lender.open(attempt.id, self._now(), remaining_s)
         run = self._runs[attempt.id] = Run(attempt.id, router_epoch, lend)
         self.idle.clear()
         self._perform(actions)
@@ -71,7 +72,7 @@ class Lending:
 
     def cancel(self, id: AttemptId) -> None:
         """The router's call ended: whatever is still computed or lent is given back."""
-        self._perform(self._lender.cancel(id, self._now()))
+        self._perform(self._lender.cancel(id))
         self._forget(id)
 
     def cancel_router(self, router_epoch: int) -> None:
@@ -86,7 +87,7 @@ class Lending:
         return alive
 
     def landed(self, id: AttemptId) -> Verdict:
-        verdict, actions = self._lender.landed(id, self._now())
+        verdict, actions = self._lender.landed(id)
         self._perform(actions)
         return verdict
 
@@ -98,7 +99,7 @@ class Lending:
         cursor = num_skip_blocks
         while True:
             loan, run = self._lender.loan(id), self._runs.get(id)
-            if loan is None or run is None or loan.state not in (LoanState.COMPUTING, LoanState.SEALED):
+            if loan is None or run is None:
                 raise StaleAttempt("the loan is gone")
             run.changed.clear()
             if cursor < len(loan.refs):
@@ -123,14 +124,11 @@ class Lending:
                     self._seal(event, manifest)
                 case Refused(id, error):
                     self._emit(id, error)
-                    self._perform(self._lender.cancel(id, self._now()))
-                    self._forget(id)
+                    self._perform(self._lender.nothing_lent(id))
                 case FirstTokens(id):
                     self._emit(id, event)
                     if (run := self._runs.get(id)) is not None and not run.lend:
-                        run.events.put_nowait(Closed(id, LoanEnd.NOTHING_LENT))
-                        self._lender.cancel(id, self._now())
-                        self._forget(id)
+                        self._perform(self._lender.nothing_lent(id))
                 case Started(id) | PromptScores(id):
                     self._emit(id, event)
                 case _:
@@ -140,8 +138,8 @@ class Lending:
         run = self._runs.get(manifest.attempt)
         if run is None:
             return
-        self._lender.seal(manifest, self._now())
-        run.events.put_nowait(event)
+        if self._lender.seal(manifest, self._now()):
+            run.events.put_nowait(event)
         run.changed.set()
         self._alarm.set(self._lender.next_expiry())
 

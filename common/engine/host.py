@@ -1,0 +1,177 @@
+"""One worker on the network: its server, its health, its ties to routers, and how it leaves.
+
+Owns nothing of what the worker does: that is its side, prefill or decode.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import grpc
+
+from common.engine.messages import EngineLoad, Event, PrefixChanged
+from common.net.background import Background
+from common.net.health import Health
+from common.net.join import Membership, Orders
+from common.net.server import bind, make_server, split_address
+from common.types.config import WorkerConfig
+from common.types.member import Hello, Load
+from common.types.timeouts import Timeouts
+
+_log = logging.getLogger("baton.worker")
+
+
+class Side(Protocol):
+    """What makes a worker a prefill or a decode worker. Called on the event loop only."""
+
+    idle: asyncio.Event
+    draining: bool
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Adds its services."""
+
+    def service_names(self) -> tuple[str, ...]:
+        """Full names of its services."""
+
+    def on_events(self, events: tuple[Event, ...]) -> None:
+        """What one engine step brought."""
+
+    def cancel_router(self, router_epoch: int) -> None:
+        """A router is gone, and with it every attempt it sent."""
+
+    def fetch_bytes_per_s(self) -> float:
+        """Measured bandwidth of hand-offs into this worker; 0 when it fetches nothing."""
+
+
+class Host:
+    """Starts, drains and stops one worker around its side."""
+
+    def __init__(self, config: WorkerConfig, side: Side, load: Callable[[], EngineLoad]) -> None:
+        self._config = config
+        self._side = side
+        self._load = load
+        self._ties: list[Tie] = []
+        self._hashes: dict[int, None] = {}
+        self.left = asyncio.Event()
+        self.address = ""
+
+    async def start(self, hello: Hello) -> None:
+        """Listens, reports healthy, and keeps itself joined to every router."""
+        self._health = await Health.open(self._side.service_names())
+        self._server = make_server([self._side.register, self._health.register])
+        port = bind(self._server, self._config.listen, expose=self._config.expose)
+        self.address = self._config.advertise or f"{split_address(self._config.listen)[0]}:{port}"
+        await self._server.start()
+        await self._health.set_serving(True)
+        hello = replace(hello, address=self.address)
+        self._ties = [Tie(self, router, hello, self._config.timeouts) for router in self._config.routers]
+
+    def on_events(self, events: tuple[Event, ...]) -> None:
+        """From the engine: prefix changes are for the routers, the rest for the side."""
+        rest = tuple(event for event in events if not isinstance(event, PrefixChanged))
+        for event in events:
+            if isinstance(event, PrefixChanged):
+                self._prefix_changed(event)
+        if rest:
+            self._side.on_events(rest)
+
+    async def drain(self) -> None:
+        """Takes nothing new and waits until what there is has ended, at most `drain_s`."""
+        self.order_drain(leave=False)
+        try:
+            async with asyncio.timeout(self._config.timeouts.drain_s):
+                await self._side.idle.wait()
+        except TimeoutError:
+            _log.warning("left with work unfinished", extra={"drain_s": self._config.timeouts.drain_s})
+
+    async def stop(self) -> None:
+        """Leaves every router and stops listening; calls still running are cut."""
+        await self._health.stop()
+        for tie in self._ties:
+            await tie.cut()
+        await self._server.stop(grace=0.5)
+
+    def order_drain(self, leave: bool) -> None:
+        """A router's or a signal's wish; with `leave` the process ends once it holds nothing."""
+        self._side.draining = True
+        if leave:
+            self.left.set()
+        self._poke()
+
+    def order_resume(self) -> None:
+        if not self.left.is_set():
+            self._side.draining = False
+            self._poke()
+
+    def router_lost(self, router_epoch: int) -> None:
+        self._side.cancel_router(router_epoch)
+
+    def report(self) -> Load:
+        """The load as any router is told, without hashes."""
+        load = self._load()
+        return Load(
+            num_free_blocks=load.num_free_blocks,
+            num_cached_blocks=load.num_cached_blocks,
+            num_quarantined_blocks=load.num_quarantined_blocks,
+            num_running=load.num_running,
+            num_waiting=load.num_waiting,
+            backlog_tokens=load.backlog_tokens,
+            prefill_tokens_per_s=load.prefill_tokens_per_s,
+            step_ms=load.step_ms,
+            fetch_bytes_per_s=self._side.fetch_bytes_per_s(),
+            drained=self._side.draining and self._side.idle.is_set(),
+            draining=self._side.draining,
+        )
+
+    @property
+    def hashes(self) -> tuple[int, ...]:
+        """Every prefix hash this worker holds."""
+        return tuple(self._hashes)
+
+    def _prefix_changed(self, event: PrefixChanged) -> None:
+        for removed in event.removed:
+            self._hashes.pop(removed, None)
+        self._hashes.update(dict.fromkeys(event.added))
+        for tie in self._ties:
+            tie.prefix_changed(event)
+
+    def _poke(self) -> None:
+        for tie in self._ties:
+            tie.membership.poke()
+
+
+class Tie:
+    """One router's share of a worker: its membership, and the hashes it has not heard of yet."""
+
+    def __init__(self, host: Host, router: str, hello: Hello, timeouts: Timeouts) -> None:
+        self._host = host
+        self._added: dict[int, None] = {}
+        self._removed: dict[int, None] = {}
+        orders = Orders(host.order_drain, host.order_resume, host.router_lost)
+        self.membership = Membership(router, hello, self._next_load, orders, timeouts)
+        self._background = Background()
+        self._background.spawn(self.membership.run())
+
+    def prefix_changed(self, event: PrefixChanged) -> None:
+        for removed in event.removed:
+            if removed in self._added:
+                del self._added[removed]
+            else:
+                self._removed[removed] = None
+        for added in event.added:
+            if added in self._removed:
+                del self._removed[added]
+            else:
+                self._added[added] = None
+
+    async def cut(self) -> None:
+        await self._background.close()
+
+    def _next_load(self, first: bool) -> Load:
+        added = self._host.hashes if first else tuple(self._added)
+        removed = () if first else tuple(self._removed)
+        self._added.clear()
+        self._removed.clear()
+        return replace(self._host.report(), added_hashes=added, removed_hashes=removed)

@@ -1,0 +1,73 @@
+"""What makes a worker a prefill worker: the lending table, its services and the transports it lends over."""
+
+import asyncio
+from collections.abc import Callable
+
+import grpc
+
+from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc, prefill_pb2, prefill_pb2_grpc
+from common.engine.messages import Command, Event
+from common.types.timeouts import Timeouts
+from kvtransfer.transports.contract import LendingTransport, PoolBytes
+from kvtransfer.transports.table import lending_transports
+from prefill_worker.lending import Lending
+from prefill_worker.service_prefill import PrefillService
+from prefill_worker.service_transfer import TransferService
+
+
+class PrefillSide:
+    """Lends what the engine computes."""
+
+    def __init__(
+        self,
+        post: Callable[[Command], None],
+        pool: PoolBytes,
+        transports: tuple[str, ...],
+        epoch: int,
+        timeouts: Timeouts,
+    ) -> None:
+        self._lending = Lending(post, timeouts)
+        self._pool = pool
+        self._epoch = epoch
+        self._transports: tuple[LendingTransport, ...] = lending_transports(transports, pool, epoch, self._lending.lends)
+
+    async def start(self) -> None:
+        for transport in self._transports:
+            await transport.start()
+
+    def register(self, server: grpc.aio.Server) -> None:
+        prefill = PrefillService(self._lending, self._epoch)
+        prefill_pb2_grpc.add_PrefillServicer_to_server(prefill, server)
+        transfer = TransferService(self._lending, self._transports, self._epoch, self._pool.layout)
+        kvtransfer_pb2_grpc.add_KVTransferServicer_to_server(transfer, server)
+
+    def service_names(self) -> tuple[str, ...]:
+        return (
+            prefill_pb2.DESCRIPTOR.services_by_name["Prefill"].full_name,
+            kvtransfer_pb2.DESCRIPTOR.services_by_name["KVTransfer"].full_name,
+        )
+
+    @property
+    def idle(self) -> asyncio.Event:
+        return self._lending.idle
+
+    @property
+    def draining(self) -> bool:
+        return self._lending.draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._lending.draining = draining
+
+    def on_events(self, events: tuple[Event, ...]) -> None:
+        self._lending.on_events(events)
+
+    def cancel_router(self, router_epoch: int) -> None:
+        self._lending.cancel_router(router_epoch)
+
+    def fetch_bytes_per_s(self) -> float:
+        return 0.0
+
+    async def close(self) -> None:
+        for transport in self._transports:
+            await transport.close()
