@@ -11,8 +11,9 @@ import contextlib
 import itertools
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import grpc
 
@@ -29,6 +30,7 @@ FIRST_BACKOFF_S = 0.1
 LAST_BACKOFF_S = 2.0
 HASHES_PER_REPORT = 1 << 15
 
+_Call: TypeAlias = "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]"
 _log = logging.getLogger("baton.join")
 
 
@@ -69,86 +71,51 @@ class Membership:
             try:
                 await self._session()
             except* (PeerLost, BatonError) as lost:
-                reason = str(lost.exceptions[0])
-                _log.warning("router lost", extra={"router": self.address, "reason": reason})
+                _log.warning("router lost", extra={"router": self.address, "reason": _first(lost)})
             if self._leave():
                 backoff_s = FIRST_BACKOFF_S
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
             backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
 
     async def _session(self) -> None:
-        async with open_channel(self.address) as channel:
-            call: grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]
-            call = fleet_pb2_grpc.FleetStub(channel).Join()
-            try:
-                heartbeat_s = await self._enter(call)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._report(call, heartbeat_s))
-                    tasks.create_task(self._obey(call))
-            finally:
-                call.cancel()
+        async with _Stream(self.address, self._timeouts.dead_s) as stream:
+            heartbeat_s = await self._enter(stream)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._report(stream, heartbeat_s))
+                tasks.create_task(self._obey(stream))
 
-    async def _enter(self, call: "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]") -> float:
+    async def _enter(self, stream: "_Stream") -> float:
         """Says hello; returns the time between heartbeats that the router wishes."""
-        await self._write(call, fleet_pb2.JoinRequest(hello=hello_to_proto(self._hello)))
-        welcome = (await self._read(call)).welcome
+        await stream.write(fleet_pb2.JoinRequest(hello=hello_to_proto(self._hello)))
+        welcome = (await stream.read()).welcome
         wire.number("welcome.heartbeat_ms", welcome.heartbeat_ms, 1, 60_000)
         self.router_epoch = wire.number("welcome.router_epoch", welcome.router_epoch, 1, wire.MAX_U64)
         _log.info("joined", extra={"router": self.address, "router_epoch": self.router_epoch})
         self._orders.on_joined(self.router_epoch)
         return welcome.heartbeat_ms / 1000
 
-    async def _report(
-        self, call: "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]", heartbeat_s: float
-    ) -> None:
+    async def _report(self, stream: "_Stream", heartbeat_s: float) -> None:
         sequence = itertools.count(1)
         first = True
         while True:
             self._poked.clear()
             for load in _pieces(self._load_source(first)):
                 report = load_to_proto(replace(load, sequence=next(sequence)))
-                await self._write(call, fleet_pb2.JoinRequest(load=report))
+                await stream.write(fleet_pb2.JoinRequest(load=report))
             first = False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(heartbeat_s):
                     await self._poked.wait()
 
-    async def _obey(self, call: "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]") -> None:
+    async def _obey(self, stream: "_Stream") -> None:
         """Carries out commands; any message, also one this version does not know, is a sign of life."""
         while True:
-            response = await self._read(call)
+            response = await stream.read()
             match response.WhichOneof("command"):
                 case "drain":
                     self._orders.on_drain(response.drain.leave)
                 case "resume":
                     self._orders.on_resume()
-
-    async def _write(
-        self,
-        call: "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]",
-        request: fleet_pb2.JoinRequest,
-    ) -> None:
-        try:
-            async with asyncio.timeout(self._timeouts.dead_s):
-                await call.write(request)
-        except TimeoutError as error:
-            raise PeerLost("join", self.address, "it took no message in time") from error
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, "join", self.address) from error
-
-    async def _read(
-        self, call: "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]"
-    ) -> fleet_pb2.JoinResponse:
-        try:
-            async with asyncio.timeout(self._timeouts.dead_s):
-                response = await call.read()
-        except TimeoutError as error:
-            raise PeerLost("join", self.address, "it was silent for too long") from error
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, "join", self.address) from error
-        if not isinstance(response, fleet_pb2.JoinResponse):
-            raise PeerLost("join", self.address, "it ended the stream")
-        return response
 
     def _leave(self) -> bool:
         """Whether there was a tie to cut."""
@@ -157,6 +124,58 @@ class Membership:
             return False
         self._orders.on_lost(epoch)
         return True
+
+
+class _Stream:
+    """One Join call on a channel of its own: a fresh connection, because a silent one may be dead without knowing.
+
+    Lets go of both when left: an exception's traceback would otherwise keep the connection open until it is collected.
+    """
+
+    def __init__(self, address: str, dead_s: float) -> None:
+        self._address, self._dead_s = address, dead_s
+        self._channel: grpc.aio.Channel | None = None
+        self._call: _Call | None = None
+
+    async def __aenter__(self) -> "_Stream":
+        self._channel = open_channel(self._address)
+        self._call = fleet_pb2_grpc.FleetStub(self._channel).Join()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        call, channel, self._call, self._channel = self._call, self._channel, None, None
+        if call is not None and channel is not None:
+            call.cancel()
+            await channel.close()
+
+    async def write(self, request: fleet_pb2.JoinRequest) -> None:
+        async with self._watched("it took no message in time") as call:
+            await call.write(request)
+
+    async def read(self) -> fleet_pb2.JoinResponse:
+        async with self._watched("it was silent for too long") as call:
+            response = await call.read()
+        if not isinstance(response, fleet_pb2.JoinResponse):
+            raise PeerLost("join", self._address, "it ended the stream")
+        return response
+
+    @contextlib.asynccontextmanager
+    async def _watched(self, late: str) -> AsyncIterator["_Call"]:
+        if self._call is None:
+            raise PeerLost("join", self._address, "the stream was left")
+        try:
+            async with asyncio.timeout(self._dead_s):
+                yield self._call
+        except TimeoutError as error:
+            raise PeerLost("join", self._address, late) from error
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, "join", self._address) from error
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> str:
+    """The text of the first error of a group."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else str(first)
 
 
 def _pieces(load: Load) -> Iterator[Load]:
