@@ -1,0 +1,84 @@
+"""The forward pass of the dense decoder: tokens of many sequences in, hidden rows out, KV written to the pool.
+
+Owns weights and rope tables. Knows nothing of sequences, sampling, or who owns which block.
+"""
+
+from pathlib import Path
+
+import torch
+from torch.nn.functional import embedding, linear
+
+from common.kernels.batch import Batch
+from common.kernels.table import Kernels, kernels_for
+from common.models.config import ModelConfig
+from common.models.parameters import LayerParameters, Parameters
+from common.models.rope import rope_tables
+from common.models.weights import Progress, load_parameters
+from common.types.kv import KVLayout
+
+TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Decoder:
+    """A loaded model. Nothing in it changes after loading; one thread runs it."""
+
+    def __init__(self, config: ModelConfig, dtype: str, device: torch.device, parameters: Parameters) -> None:
+        self.config = config
+        self.dtype = dtype
+        self.device = device
+        self._parameters = parameters
+        self._kernels: Kernels = kernels_for(device)
+        self._cos, self._sin = rope_tables(config.rope, config.head_dim, config.max_tokens, device)
+        self._scale = config.head_dim**-0.5
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        dtype: str = "auto",
+        device: str | torch.device = "cpu",
+        progress: Progress | None = None,
+    ) -> "Decoder":
+        """Reads a Hugging Face folder; `progress` hears (bytes read, bytes in all)."""
+        folder = Path(folder)
+        config = ModelConfig.load(folder)
+        name = config.resolve_dtype(dtype)
+        device = torch.device(device)
+        return cls(config, name, device, load_parameters(folder, config, TORCH_DTYPES[name], device, progress))
+
+    @property
+    def weight_bytes(self) -> int:
+        return self._parameters.num_bytes
+
+    def layout(self, block_tokens: int, fingerprint: str) -> KVLayout:
+        """How this model's KV lies in a pool."""
+        return self.config.layout(block_tokens, fingerprint, self.dtype)
+
+    @torch.inference_mode()
+    def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
+        """`[T, hidden_size]`, normed; `kv` is the pool, `[blocks, layers, 2, kv_heads, block_tokens, head_dim]`."""
+        kernels, parameters, eps = self._kernels, self._parameters, self.config.norm_eps
+        cos, sin = self._cos[batch.positions], self._sin[batch.positions]
+        reach = {window: kernels.find_reach(batch, kv[:, 0], window) for window in set(self.config.windows)}
+        residual = embedding(batch.token_ids, parameters.embedding)
+        hidden = kernels.rms_norm(residual, parameters.layers[0].attention_norm, eps)
+        next_norms = [layer.attention_norm for layer in parameters.layers[1:]] + [parameters.norm]
+        for index, layer in enumerate(parameters.layers):
+            cache = kv[:, index]
+            qkv = linear(hidden, layer.qkv, layer.qkv_bias)
+            query = kernels.rope_write(qkv, cos, sin, cache, batch, layer.qk_norm, eps)
+            attended = kernels.paged_attention(query, cache, reach[self.config.windows[index]], self._scale)
+            hidden = linear(attended, layer.o, layer.o_bias)
+            hidden = kernels.add_rms_norm(hidden, residual, layer.mlp_norm, eps)
+            hidden = self._feed_forward(hidden, layer)
+            hidden = kernels.add_rms_norm(hidden, residual, next_norms[index], eps)
+        return hidden
+
+    @torch.inference_mode()
+    def logits(self, hidden_rows: torch.Tensor) -> torch.Tensor:
+        """`[R, hidden_size] -> [R, vocab_size]` float32, for rows of what `forward` returned."""
+        return linear(hidden_rows, self._parameters.head).float()
+
+    def _feed_forward(self, hidden: torch.Tensor, layer: LayerParameters) -> torch.Tensor:
+        gated = self._kernels.silu_mul(linear(hidden, layer.gate_up, layer.gate_up_bias))
+        return linear(gated, layer.down, layer.down_bias)
