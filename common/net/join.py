@@ -149,23 +149,27 @@ class _Stream:
             await channel.close()
 
     async def write(self, request: fleet_pb2.JoinRequest) -> None:
-        async with self._watched("it took no message in time") as call:
-            await call.write(request)
+        async with self._watched("it took no message in time"):
+            await self._open().write(request)
 
     async def read(self) -> fleet_pb2.JoinResponse:
-        async with self._watched("it was silent for too long") as call:
-            response = await call.read()
+        async with self._watched("it was silent for too long"):
+            response = await self._open().read()
         if not isinstance(response, fleet_pb2.JoinResponse):
             raise PeerLost("join", self._address, "it ended the stream")
         return response
 
-    @contextlib.asynccontextmanager
-    async def _watched(self, late: str) -> AsyncIterator["_Call"]:
+    def _open(self) -> "_Call":
+        """Not kept in a variable by who uses it, for the same reason."""
         if self._call is None:
             raise PeerLost("join", self._address, "the stream was left")
+        return self._call
+
+    @contextlib.asynccontextmanager
+    async def _watched(self, late: str) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._dead_s):
-                yield self._call
+                yield
         except TimeoutError as error:
             raise PeerLost("join", self._address, late) from error
         except grpc.aio.AioRpcError as error:
