@@ -89,6 +89,11 @@ def read_toml(path: str) -> dict[str, object]:
         raise ConfigError(f"The configuration file {path} is not TOML: {error}", "Correct that line") from error
 
 
+def child_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process started by this one: its own, and more."""
+    return {**os.environ, **more}
+
+
 def _pick(
     option: Option, flags: Mapping[str, object], environ: Mapping[str, str], toml: Mapping[str, object]
 ) -> tuple[object, str]:

@@ -1,0 +1,123 @@
+"""`Client`: the calls of the Inference service. Owns one channel; safe for many calls at once on one event loop."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import grpc
+
+from baton.client import read
+from baton.client.calls import Calls, outcome
+from baton.client.gather import Gathered
+from baton.client.prompts import Asking, Chat, Message, Prompt, as_chat, generate_request, tokenize_request
+from baton.client.results import Accepted, Completion, Event, Model, Tokens
+from baton.v1 import inference_pb2, inference_pb2_grpc
+from common.types.config import GRPC
+from common.types.errors import Overloaded, Unavailable
+
+
+class Client:
+    """Talks to a router. Made inside a running event loop, closed by `close` or by leaving `async with`.
+
+    `deadline_s` is for each call as a whole, tries included, unless the call names its own. A call is tried up to
+    `max_tries` times when the router says "later" or cannot be reached; a generation only until it was accepted.
+    Failures are `BatonError`s (common/types/errors.py).
+    """
+
+    def __init__(self, target: str = GRPC, *, deadline_s: float = 600.0, max_tries: int = 3) -> None:
+        self._calls = Calls(target, deadline_s, max_tries)
+        self._inference = inference_pb2_grpc.InferenceStub(self._calls.channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all calls in progress."""
+        await self._calls.close()
+
+    async def generate(
+        self, prompt: Prompt, *, deadline_s: float | None = None, **asking: Unpack[Asking]
+    ) -> AsyncGenerator[Event]:
+        """The events of a generation as they come: Accepted, Delta..., Done.
+
+        Closing the iterator cancels the request on the server. A loop left by `break` closes it only when the garbage
+        collector does: `async with contextlib.aclosing(client.generate(...)) as events` closes it at once.
+        """
+        request = generate_request(prompt, asking)
+        budget = self._calls.budget("generate", deadline_s)
+        while True:
+            call = self._inference.Generate(request, timeout=budget.remaining_s())
+            started = False
+            try:
+                while (message := await outcome(call.read(), call, "generate", self._calls.target)) is not grpc.aio.EOF:
+                    event = read.event(message)
+                    started = started or isinstance(event, Accepted)
+                    if event is not None:
+                        yield event
+                return
+            except (Overloaded, Unavailable) as error:
+                if started:
+                    raise
+                await budget.wait_for(error)
+            finally:
+                call.cancel()
+
+    async def complete(
+        self, prompt: Prompt, *, deadline_s: float | None = None, **asking: Unpack[Asking]
+    ) -> Completion:
+        """The same, whole."""
+        gathered = Gathered()
+        async with aclosing(self.generate(prompt, deadline_s=deadline_s, **asking)) as events:
+            async for event in events:
+                gathered.add(event)
+        return gathered.completion()
+
+    async def chat(
+        self,
+        messages: Sequence[Message | Mapping[str, str]],
+        *,
+        deadline_s: float | None = None,
+        **asking: Unpack[Asking],
+    ) -> Completion:
+        """The assistant's next turn; `generate(Chat(...))` streams it."""
+        return await self.complete(as_chat(messages), deadline_s=deadline_s, **asking)
+
+    async def tokenize(
+        self,
+        prompt: str | Chat,
+        *,
+        model: str | None = None,
+        add_special_tokens: bool | None = None,
+        deadline_s: float | None = None,
+    ) -> Tokens:
+        request = tokenize_request(prompt, model, add_special_tokens)
+        answer = await self._unary(self._inference.Tokenize, request, "tokenize", deadline_s)
+        return Tokens(tuple(answer.token_ids), answer.max_model_tokens)
+
+    async def detokenize(
+        self,
+        token_ids: Sequence[int],
+        *,
+        model: str | None = None,
+        skip_special_tokens: bool = False,
+        deadline_s: float | None = None,
+    ) -> str:
+        request = inference_pb2.DetokenizeRequest(
+            model=model, token_ids=token_ids, skip_special_tokens=skip_special_tokens
+        )
+        answer = await self._unary(self._inference.Detokenize, request, "detokenize", deadline_s)
+        return str(answer.text)
+
+    async def list_models(self, *, deadline_s: float | None = None) -> tuple[Model, ...]:
+        request = inference_pb2.ListModelsRequest()
+        answer = await self._unary(self._inference.ListModels, request, "list_models", deadline_s)
+        return tuple(read.model(each) for each in answer.models)
+
+    async def _unary(self, method: Any, request: object, leg: str, deadline_s: float | None) -> Any:
+        return await self._calls.unary(method, request, leg, deadline_s)
