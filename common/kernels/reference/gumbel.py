@@ -1,7 +1,7 @@
 """Counter-based Gumbel noise: a number that depends on (seed, choice, index of the token, vocabulary entry) alone.
 
-Owns the hash and its constants; a change here changes every seeded answer. Always computed on the host with numpy, whose
-elementwise functions give an entry the same bits wherever it stands in an array. Knows nothing of logits.
+Owns the hash and its constants; a change here changes every seeded answer. Always computed on the host with numpy,
+whose elementwise functions give an entry the same bits wherever it stands in an array. Knows nothing of logits.
 """
 
 import numpy as np
@@ -22,9 +22,7 @@ def _mix64(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def draw_keys(
-    seeds: npt.NDArray[np.uint64], choices: npt.NDArray[np.uint64], indices: npt.NDArray[np.uint64]
-) -> Keys:
+def draw_keys(seeds: npt.NDArray[np.uint64], choices: npt.NDArray[np.uint64], indices: npt.NDArray[np.uint64]) -> Keys:
     """[R, 2] uint32: one 64-bit key per row."""
     z = _mix64(seeds + _GOLDEN)
     z = _mix64((z ^ choices) + _GOLDEN)
@@ -52,13 +50,16 @@ def hash_entries(first: Uint32s, second: Uint32s, entries: Uint32s) -> Uint32s:
 
 
 def gumbel(first: Uint32s, second: Uint32s, entries: Uint32s) -> Float32s:
-    """Standard Gumbel noise, float32, from -2.9 to 22.2.
+    """Standard Gumbel noise, float32; the arguments are broadcast against each other."""
+    return to_gumbel(hash_entries(first, second, entries))
 
-    Built from the small end of the unit interval, where float32 is finest: that end decides who wins.
+
+def to_gumbel(hashed: Uint32s) -> Float32s:
+    """Maps uniform 32-bit numbers to Gumbel noise from -2.9 to 22.2: the smaller the number, the larger the noise.
+
+    Float32 is finest at the small end of the unit interval, and that end decides who wins.
     """
-    hashed = hash_entries(first, second, entries)
-    np.bitwise_or(hashed, np.uint32(1), out=hashed)
-    noise = hashed.astype(np.float32)
+    noise = (hashed | np.uint32(1)).astype(np.float32)
     np.multiply(noise, -_UNIT, out=noise)
     np.log1p(noise, out=noise)
     np.negative(noise, out=noise)

@@ -13,6 +13,8 @@ import torch
 
 from common.kernels.reference.gumbel import Float32s, Keys, gumbel
 
+Int64s = npt.NDArray[np.int64]
+
 NUCLEUS = 1024
 _SUM_BLOCK = 64
 _CHUNK_ENTRIES = 1 << 16  # rows worked on at once: their float32 scores and noise stay in a core's cache
@@ -20,16 +22,16 @@ _CHUNK_ENTRIES = 1 << 16  # rows worked on at once: their float32 scores and noi
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """How each row is drawn: arrays of one entry per row."""
+    """How each row is drawn: arrays of one entry per token to draw."""
 
     temperature: Float32s  # above 0
-    top_k: npt.NDArray[np.int64]  # 0: off
+    top_k: Int64s  # 0: off
     top_p: Float32s  # 1: off
     min_p: Float32s  # 0: off
     keys: Keys  # [R, 2]
 
 
-def best_tokens(logits: torch.Tensor) -> tuple[npt.NDArray[np.int64], Float32s]:
+def best_tokens(logits: torch.Tensor) -> tuple[Int64s, Float32s]:
     """[R] the highest entry of each row, the lowest id among equals, and its value; NaN if the row has one."""
     if logits.device.type != "cpu":
         ids = logits.argmax(dim=1)
@@ -39,15 +41,16 @@ def best_tokens(logits: torch.Tensor) -> tuple[npt.NDArray[np.int64], Float32s]:
     return best, rows[np.arange(len(rows)), best]
 
 
-def draw_tokens(logits: torch.Tensor, draws: Draws) -> npt.NDArray[np.int64]:
-    """[R] one token per row of finite maximum. `logits` is float32 [R, V]."""
-    rows = logits.cpu().numpy()
+def draw_tokens(logits: torch.Tensor, rows: Int64s, draws: Draws) -> Int64s:
+    """One token for each entry of `rows`, which name rows of `logits` (float32 [R, V]) whose maximum is finite."""
+    values = logits.cpu().numpy()
     tokens = np.empty(len(rows), dtype=np.int64)
-    step = max(1, _CHUNK_ENTRIES // rows.shape[1])
+    step = max(1, _CHUNK_ENTRIES // values.shape[1])
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
+        scaled = values[rows[part]]
         # The best entry becomes 0: no temperature can overflow it.
-        scaled = rows[part] - rows[part].max(axis=1, keepdims=True)
+        scaled -= scaled.max(axis=1, keepdims=True)
         with np.errstate(over="ignore"):
             np.divide(scaled, draws.temperature[part, None], out=scaled)
         lowest = cutoffs(scaled, draws.top_k[part], draws.top_p[part], draws.min_p[part])
@@ -57,7 +60,7 @@ def draw_tokens(logits: torch.Tensor, draws: Draws) -> npt.NDArray[np.int64]:
     return tokens
 
 
-def cutoffs(scaled: Float32s, top_k: npt.NDArray[np.int64], top_p: Float32s, min_p: Float32s) -> Float32s:
+def cutoffs(scaled: Float32s, top_k: Int64s, top_p: Float32s, min_p: Float32s) -> Float32s:
     """[R] the lowest value each row keeps, -inf when it keeps all. Rows have their maximum at 0."""
     lowest = np.full(len(scaled), -np.inf, dtype=np.float32)
     np.log(min_p, out=lowest, where=min_p > 0)
@@ -71,7 +74,7 @@ def cutoffs(scaled: Float32s, top_k: npt.NDArray[np.int64], top_p: Float32s, min
     return lowest
 
 
-def _rank_cutoffs(scaled: Float32s, top_k: npt.NDArray[np.int64], top_p: Float32s, width: int) -> Float32s:
+def _rank_cutoffs(scaled: Float32s, top_k: Int64s, top_p: Float32s, width: int) -> Float32s:
     """Looks only at the `width` best entries of each row, and at whole rows where a nucleus is wider than that."""
     vocabulary = scaled.shape[1]
     best = -scaled
@@ -93,7 +96,7 @@ def _rank_cutoffs(scaled: Float32s, top_k: npt.NDArray[np.int64], top_p: Float32
     return lowest
 
 
-def _nucleus_sizes(weights: Float32s, enough: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _nucleus_sizes(weights: Float32s, enough: npt.NDArray[np.float64]) -> Int64s:
     """[R] how many of the descending weights it takes to reach `enough`; at least one.
 
     Sums blocks first and adds up entry by entry only inside the block that decides: a running sum over a whole
@@ -107,17 +110,18 @@ def _nucleus_sizes(weights: Float32s, enough: npt.NDArray[np.float64]) -> npt.ND
     block = np.maximum((before < enough[:, None]).sum(axis=1) - 1, 0)
     inside = padded[row, block].astype(np.float64)
     before_entry = before[row, block][:, None] + np.cumsum(inside, axis=1) - inside
-    sizes = block * _SUM_BLOCK + (before_entry < enough[:, None]).sum(axis=1)
-    return np.clip(sizes, 1, width)
+    sizes: Int64s = block * _SUM_BLOCK + (before_entry < enough[:, None]).sum(axis=1)
+    return sizes.clip(1, width)
 
 
-def _race_all(scaled: Float32s, keys: Keys) -> npt.NDArray[np.int64]:
+def _race_all(scaled: Float32s, keys: Keys) -> Int64s:
     entries = np.arange(scaled.shape[1], dtype=np.uint32)
     noise = gumbel(keys[:, :1], keys[:, 1:], entries)
-    return np.add(noise, scaled, out=noise).argmax(axis=1)
+    winners: Int64s = np.add(noise, scaled, out=noise).argmax(axis=1)
+    return winners
 
 
-def _race_above(scaled: Float32s, lowest: Float32s, keys: Keys) -> npt.NDArray[np.int64]:
+def _race_above(scaled: Float32s, lowest: Float32s, keys: Keys) -> Int64s:
     """Only the entries kept get noise: usually a few dozen of a whole vocabulary."""
     winners = np.zeros(len(scaled), dtype=np.int64)
     if not len(scaled):

@@ -1,0 +1,99 @@
+"""Chooses the next token of every row of a step, and says how likely it was.
+
+Owns the order: bias, penalties, excluded tokens, then the best entry for greedy rows and a draw for the others. Works
+on all rows together; only rows that ask for more cost more. Knows nothing of sequences' progress or when they end.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from common.engine.adjust import Adjuster, is_adjusted
+from common.engine.plan import Sampled, SampleRow
+from common.kernels.reference.gumbel import draw_keys
+from common.kernels.reference.logprobs import Logprobs, logprobs
+from common.kernels.reference.sample import Draws, best_tokens, draw_tokens
+from common.types.sampling import TokenLogprobs
+
+Int64s = npt.NDArray[np.int64]
+
+_UINT64 = (1 << 64) - 1
+
+
+class Sampler:
+    """One per engine; keeps token counts of penalised rows between steps and nothing else."""
+
+    def __init__(self) -> None:
+        self._adjuster = Adjuster()
+
+    def choose(self, logits: torch.Tensor, sources: Int64s, rows: Sequence[SampleRow]) -> tuple[Sampled | None, ...]:
+        """One outcome per row; None where the logits hold nothing to choose (not a number, or all excluded).
+
+        `logits` is float32 [L, V] and stays untouched; `sources[i]` is the row of it that `rows[i]` draws from.
+        """
+        best, values = best_tokens(logits)
+        tokens, peaks = best[sources], values[sources]
+        usable = np.isfinite(peaks)
+        greedy = np.array([row.sampling.greedy for row in rows], dtype=bool)
+        adjusted = np.array([is_adjusted(row) for row in rows], dtype=bool)
+        self._draw(logits, sources, rows, np.flatnonzero(usable & ~greedy & ~adjusted), tokens)
+        changed = np.flatnonzero(usable & adjusted)
+        wanted = [rows[row] for row in changed.tolist()]
+        copied = logits[torch.from_numpy(sources[changed])].cpu()
+        self._adjuster.adjust(copied.numpy(), wanted)
+        if wanted:
+            tokens[changed], peaks = best_tokens(copied)
+            usable[changed] = np.isfinite(peaks)
+            places = np.zeros(len(rows), dtype=np.int64)
+            places[changed] = np.arange(len(changed))
+            self._draw(copied, places, rows, np.flatnonzero(usable & ~greedy & adjusted), tokens)
+        scored = self._score(logits, sources, rows, np.flatnonzero(usable), tokens)
+        return tuple(
+            Sampled(int(token), scored.get(row)) if fine else None
+            for row, (token, fine) in enumerate(zip(tokens, usable, strict=True))
+        )
+
+    @staticmethod
+    def _draw(logits: torch.Tensor, sources: Int64s, rows: Sequence[SampleRow], drawn: Int64s, tokens: Int64s) -> None:
+        if not len(drawn):
+            return
+        wanted = [rows[row] for row in drawn.tolist()]
+        sampling = [row.sampling for row in wanted]
+        draws = Draws(
+            temperature=np.array([s.temperature for s in sampling], dtype=np.float32),
+            top_k=np.array([s.top_k for s in sampling], dtype=np.int64),
+            top_p=np.array([s.top_p for s in sampling], dtype=np.float32),
+            min_p=np.array([s.min_p for s in sampling], dtype=np.float32),
+            keys=draw_keys(
+                np.array([s.seed & _UINT64 for s in sampling], dtype=np.uint64),
+                np.array([row.choice for row in wanted], dtype=np.uint64),
+                np.array([row.index for row in wanted], dtype=np.uint64),
+            ),
+        )
+        tokens[drawn] = draw_tokens(logits, sources[drawn], draws)
+
+    @staticmethod
+    def _score(
+        logits: torch.Tensor, sources: Int64s, rows: Sequence[SampleRow], usable: Int64s, tokens: Int64s
+    ) -> dict[int, TokenLogprobs]:
+        wanted = {row: num for row in usable.tolist() if (num := rows[row].sampling.logprobs) is not None}
+        if not wanted:
+            return {}
+        chosen = np.fromiter(wanted, dtype=np.int64)
+        raw = logits[torch.from_numpy(sources[chosen])]
+        scored = token_logprobs(
+            tokens[chosen], list(wanted.values()), logprobs(raw, tokens[chosen], max(wanted.values()))
+        )
+        return dict(zip(wanted, scored, strict=True))
+
+
+def token_logprobs(tokens: Int64s, num_top: Sequence[int], scored: Logprobs) -> list[TokenLogprobs]:
+    """One message per token, each with as many alternatives as it asked for."""
+    chosen = zip(tokens.tolist(), scored.chosen.tolist(), strict=True)
+    tops = zip(scored.top_ids.tolist(), scored.top.tolist(), strict=True)
+    return [
+        TokenLogprobs(token, logprob, tuple(zip(ids[:num], best[:num], strict=True)))
+        for (token, logprob), (ids, best), num in zip(chosen, tops, num_top, strict=True)
+    ]
