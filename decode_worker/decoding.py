@@ -1,4 +1,4 @@
-"""All attempts on this worker and the sessions they came over: the one place that routes between router, lander and engine.
+"""All attempts on this worker and the sessions they came over: between router, lander and engine.
 
 Event loop only; knows nothing of gRPC.
 """
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from common.engine.messages import Command, Drop, Event, Joined, Refused, Reserved, StepTokens
 from common.types.attempt import Attempt
 from common.types.errors import DeadlinePassed, InvalidRequest, StaleAttempt
+from common.types.handoff import FailureKind
 from common.types.ids import AttemptId
+from common.types.kv import KVLayout
 from common.types.timeouts import Timeouts
 from decode_worker.landing import Landing
 from decode_worker.lenders import Lenders, LoanSource
 from decode_worker.session import AttemptLost, JoinedBatch, RouterSession
-from kvtransfer.handoff.actions import FailureKind
 
 DETAILS = {
     FailureKind.SOURCE_LOST: "the prompt's KV could not be fetched or verified",
@@ -41,11 +42,16 @@ class Decoding:
     """Attempts from attach to their last token."""
 
     def __init__(
-        self, post: Callable[[Command], None], lenders: Lenders, timeouts: Timeouts, block_tokens: int
+        self,
+        post: Callable[[Command], None],
+        lenders: Lenders,
+        layout: KVLayout,
+        timeouts: Timeouts,
+        on_overdue: Callable[[], None],
     ) -> None:
         self._post = post
-        self._block_tokens = block_tokens
-        self._landing = Landing(post, lenders, timeouts, self._lost)
+        self._block_tokens = layout.block_tokens
+        self._landing = Landing(post, lenders, layout.fingerprint, timeouts, self._lost, on_overdue)
         self._tickets: dict[AttemptId, Ticket] = {}
         self._sessions: set[RouterSession] = set()
         self.draining = False
@@ -101,7 +107,7 @@ class Decoding:
         """What one engine step brought; called on the event loop."""
         for event in events:
             match event:
-                case StepTokens(rows):
+                case StepTokens():
                     self._deliver(event)
                 case Reserved():
                     self._landing.reserved(event)
@@ -109,7 +115,7 @@ class Decoding:
                     self._joined(id)
                 case Refused(id, error):
                     self._lost(id, _kind_of(error))
-                    self._landing.cancel(id)
+                    self._landing.finished(id)
                 case _:
                     raise TypeError(f"a decode engine does not send {type(event).__name__}")
 

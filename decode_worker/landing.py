@@ -7,23 +7,24 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from common.engine.messages import Command, Drop, Join, Quarantine, Reserve, Reserved
+from common.engine.messages import Command, Drop, Join, Quarantine, Reserve, Reserved, SubmitLocal
+from common.net.alarm import Alarm
+from common.net.background import Background
 from common.types.attempt import Attempt
+from common.types.handoff import FailureKind
 from common.types.ids import AttemptId
 from common.types.kv import Manifest
 from common.types.timeouts import Timeouts
 from decode_worker.lenders import LenderLost, LenderRefused, Lenders, LoanSource
-from common.net.alarm import Alarm
-from common.net.background import Background
 from kvtransfer.handoff.actions import (
     AskLanded,
     CopyBlocks,
-    FailureKind,
     Fence,
     FreeBlocks,
     JoinBatch,
     LanderAction,
     OpenFetch,
+    Overdue,
     QuarantineBlocks,
     Report,
     ReserveBlocks,
@@ -37,7 +38,7 @@ class Journey:
     """What one hand-off did so far: its tasks, and the figures the router is told."""
 
     attempt: Attempt
-    source: LoanSource
+    source: LoanSource | None
     tasks: Background = field(default_factory=Background)
     num_cached_blocks: int = 0
     num_bytes: int = 0
@@ -53,22 +54,26 @@ class Landing:
         self,
         post: Callable[[Command], None],
         lenders: Lenders,
+        layout: str,
         timeouts: Timeouts,
         on_report: Callable[[AttemptId, FailureKind], None],
+        on_overdue: Callable[[], None],
     ) -> None:
         self._post = post
         self._lenders = lenders
         self._timeouts = timeouts
         self._on_report = on_report
-        self._lander = Lander(timeouts)
+        self._on_overdue = on_overdue
+        self._lander = Lander(layout, timeouts)
         self._journeys: dict[AttemptId, Journey] = {}
         self._alarm = Alarm(self._expire)
 
-    def attach(self, attempt: Attempt, source: LoanSource, remaining_s: float) -> None:
-        """A new attempt; raises `StaleAttempt` when a later or equal one was seen."""
-        actions = self._lander.attach(attempt.id, self._now(), remaining_s)
-        self._journeys[attempt.id] = Journey(attempt, source)
-        self._journeys[attempt.id].tasks.spawn(self._renew(attempt.id))
+    def attach(self, attempt: Attempt, source: LoanSource | None, remaining_s: float) -> None:
+        """A new attempt, prefilled here when nobody lends it; raises `StaleAttempt` for one already seen."""
+        actions = self._lander.attach(attempt, self._now(), remaining_s, local=source is None)
+        journey = self._journeys[attempt.id] = Journey(attempt, source)
+        if source is not None:
+            journey.tasks.spawn(self._renew(attempt.id, source))
         self._perform(actions)
 
     def cancel(self, id: AttemptId) -> None:
@@ -95,50 +100,54 @@ class Landing:
         match action:
             case ReserveBlocks(id):
                 self._post(Reserve(self._journeys[id].attempt))
+            case StartLocal(id):
+                self._post(SubmitLocal(self._journeys[id].attempt))
             case OpenFetch(id, num_skip_blocks):
-                self._journeys[id].tasks.spawn(self._follow(id, num_skip_blocks))
+                self._journeys[id].tasks.spawn(self._follow(id, self._source(id), num_skip_blocks))
             case CopyBlocks(id):
-                self._journeys[id].tasks.spawn(self._copy(action))
+                self._journeys[id].tasks.spawn(self._copy(action, self._source(id)))
             case AskLanded(id):
-                self._journeys[id].tasks.spawn(self._ask_landed(id))
+                self._journeys[id].tasks.spawn(self._ask_landed(id, self._source(id)))
             case JoinBatch(id, manifest):
                 self._post(Join(id, manifest.first_tokens))
             case QuarantineBlocks(id):
                 self._post(Quarantine(id))
             case Fence(id):
-                self._journeys[id].tasks.spawn(self._fence(id))
+                self._journeys[id].tasks.spawn(self._fence(id, self._source(id)))
+            case Overdue(id):
+                self._on_overdue()
             case FreeBlocks(id):
                 self._post(Drop(id))
                 self._forget(id)
             case Report(id, kind):
                 self._on_report(id, kind)
 
-    async def _follow(self, id: AttemptId, num_skip_blocks: int) -> None:
+    async def _follow(self, id: AttemptId, source: LoanSource, num_skip_blocks: int) -> None:
         """Reads the lender's stream until the manifest."""
         try:
-            async for update in self._lenders.fetch(self._journeys[id].source, id, num_skip_blocks):
+            async for update in self._lenders.fetch(source, id, num_skip_blocks):
                 if isinstance(update, Manifest):
                     self._journeys[id].sealed_at = self._now()
                     self._perform(self._lander.sealed(update, self._now()))
                     return
-                self._perform(self._lander.ready(id, update[0], tuple(update[1]), self._now()))
+                first_block, refs = update
+                self._perform(self._lander.ready(id, first_block, refs, self._now()))
         except LenderLost:
             self._perform(self._lander.source_lost(id, self._now()))
         except LenderRefused:
             self._perform(self._lander.refused(id, self._now()))
 
-    async def _copy(self, action: CopyBlocks) -> None:
-        journey = self._journeys[action.id]
-        report = await self._lenders.copy(journey.source, action.id, action.pairs)
-        if report is not None:
+    async def _copy(self, action: CopyBlocks, source: LoanSource) -> None:
+        report = await self._lenders.copy(source, action.id, action.pairs)
+        journey = self._journeys.get(action.id)
+        if report is not None and journey is not None:
             journey.num_bytes += report.num_bytes
             journey.copy_s += report.seconds
             journey.transport = report.transport
         self._perform(self._lander.copied(action.id, action.copy, report is not None, self._now()))
 
-    async def _ask_landed(self, id: AttemptId) -> None:
-        """Tells the lender, up to `landed_tries` times: an unanswered question is not a yes."""
-        source = self._journeys[id].source
+    async def _ask_landed(self, id: AttemptId, source: LoanSource) -> None:
+        """An unanswered question is not a yes; a lost lender can no longer take its blocks back."""
         try:
             verdict = await self._lenders.landed(source, id)
         except LenderLost:
@@ -146,16 +155,21 @@ class Landing:
         else:
             self._perform(self._lander.verdict(id, verdict, self._now()))
 
-    async def _renew(self, id: AttemptId) -> None:
+    async def _renew(self, id: AttemptId, source: LoanSource) -> None:
         """Keeps the lease alive while blocks are waited for and copied; the fetch itself notices a lost lender."""
-        source = self._journeys[id].source
-        while id in self._journeys and self._lander.fetching(id):
+        while self._lander.fetching(id):
             await asyncio.sleep(self._timeouts.renew_s)
             await self._lenders.renew(source, id)
 
-    async def _fence(self, id: AttemptId) -> None:
-        await self._lenders.fence(self._journeys[id].source, id)
+    async def _fence(self, id: AttemptId, source: LoanSource) -> None:
+        await self._lenders.fence(source)
         self._perform(self._lander.drained(id, self._now()))
+
+    def _source(self, id: AttemptId) -> LoanSource:
+        source = self._journeys[id].source
+        if source is None:
+            raise ValueError(f"{id} has no lender")
+        return source
 
     def _forget(self, id: AttemptId) -> None:
         journey = self._journeys.pop(id, None)
@@ -168,4 +182,3 @@ class Landing:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import grpc
+from kvtransfer.pull import Endpoint, FetchReport, Puller, TransportFailed
 
 from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc
 from common.net import convert, convert_kv
-from common.net.channel import make_channel
+from common.net.channel import open_channel
 from common.types.errors import InvalidRequest
+from common.types.handoff import Verdict
 from common.types.ids import AttemptId
 from common.types.kv import BlockRef, Manifest
 from common.types.timeouts import Timeouts
-from kvtransfer.handoff.actions import Verdict
-from kvtransfer.pull import Endpoint, FetchReport, Puller, TransportFailed
 from kvtransfer.transports.contract import ChecksumMismatch, Pair
 
 VERDICTS = {
@@ -50,11 +50,11 @@ class Lenders:
         self._puller = puller
         self._epoch = epoch
         self._timeouts = timeouts
-        self._lines: dict[str, tuple[grpc.aio.Channel, kvtransfer_pb2_grpc.KVTransferAsyncStub]] = {}
+        self._lines: dict[str, tuple[grpc.aio.Channel, kvtransfer_pb2_grpc.KVTransferStub]] = {}
 
     async def fetch(
         self, source: LoanSource, id: AttemptId, num_skip_blocks: int
-    ) -> AsyncIterator[tuple[int, Sequence[BlockRef]] | Manifest]:
+    ) -> AsyncIterator[tuple[int, tuple[BlockRef, ...]] | Manifest]:
         """The lender's stream: blocks as they become ready, then the manifest."""
         request = kvtransfer_pb2.FetchRequest(
             attempt=convert.attempt_id_to_proto(id),
@@ -107,9 +107,9 @@ class Lenders:
         except (TransportFailed, ChecksumMismatch):
             return None
 
-    async def fence(self, source: LoanSource, id: AttemptId) -> None:
-        """Returns once no copy of this attempt can write here any more."""
-        await self._puller.fence(self._endpoint(source), id)
+    async def fence(self, source: LoanSource) -> None:
+        """Returns once nothing of this lender's connections can write here any more."""
+        await self._puller.fence(self._endpoint(source))
 
     async def close(self) -> None:
         await self._puller.close()
@@ -124,10 +124,10 @@ class Lenders:
     def _endpoint(self, source: LoanSource) -> Endpoint:
         return Endpoint(source.address, source.epoch, lambda: self._describe(source))
 
-    def _stub(self, source: LoanSource) -> kvtransfer_pb2_grpc.KVTransferAsyncStub:
+    def _stub(self, source: LoanSource) -> kvtransfer_pb2_grpc.KVTransferStub:
         line = self._lines.get(source.address)
         if line is None:
-            channel = make_channel(source.address)
+            channel = open_channel(source.address)
             line = self._lines[source.address] = (channel, kvtransfer_pb2_grpc.KVTransferStub(channel))
         return line[1]
 

@@ -1,21 +1,23 @@
 """`Decode.Session`: one long stream per router. Turns commands into calls and outgoing messages into proto."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 
 from baton.v1 import decode_pb2, decode_pb2_grpc
 from common.net import convert, convert_step
+from common.net.background import Background
 from common.types.errors import InvalidRequest, StaleAttempt, invalid
+from common.types.handoff import FailureKind
 from common.types.timeouts import Timeouts
 from decode_worker.decoding import Decoding
 from decode_worker.lenders import LoanSource
 from decode_worker.session import AttemptLost, Frame, JoinedBatch, Outgoing, RouterSession
-from common.net.background import Background
-from kvtransfer.handoff.actions import FailureKind
 
 Requests = AsyncIterator[decode_pb2.SessionRequest]
 
+Context = grpc.aio.ServicerContext[Any, Any]
 FAILURE_KINDS = {
     FailureKind.SOURCE_LOST: decode_pb2.FAILURE_KIND_SOURCE_LOST,
     FailureKind.TOO_LARGE: decode_pb2.FAILURE_KIND_TOO_LARGE,
@@ -35,9 +37,7 @@ class DecodeService(decode_pb2_grpc.DecodeServicer):
         self._epoch = epoch
         self._timeouts = timeouts
 
-    async def Session(
-        self, request_iterator: Requests, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[decode_pb2.SessionResponse]:
+    async def Session(self, request_iterator: Requests, context: Context) -> AsyncIterator[decode_pb2.SessionResponse]:
         requests = aiter(request_iterator)
         session = self._open(await anext(requests, None))
         yield decode_pb2.SessionResponse(opened=decode_pb2.SessionOpened(epoch=self._epoch))

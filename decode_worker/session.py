@@ -1,16 +1,16 @@
-"""One router's session: which attempts came over it, and what waits to be sent. Event loop only; knows nothing of gRPC.
+"""One router's session: which attempts came over it, and what waits to be sent. Knows nothing of gRPC.
 
-Rows of several steps melt into one frame while the router gives no credit, so a slow router costs memory only for as long
-as `stalled_reader_s`.
+Rows of several steps melt into one frame while the router gives no credit, so a slow router costs memory only for as
+long as `stalled_reader_s`.
 """
 
 import asyncio
 from dataclasses import dataclass, field
 
 from common.types.errors import Cancelled
+from common.types.handoff import FailureKind
 from common.types.ids import AttemptId
 from common.types.sampling import SampledToken
-from kvtransfer.handoff.actions import FailureKind
 
 
 @dataclass(slots=True)

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Callable
 
 import grpc
+from kvtransfer.pull import Puller
 
 from baton.v1 import decode_pb2, decode_pb2_grpc
 from common.engine.messages import Command, Event
+from common.types.kv import KVLayout
 from common.types.timeouts import Timeouts
 from decode_worker.decoding import Decoding
 from decode_worker.lenders import Lenders
 from decode_worker.service_decode import DecodeService
-from kvtransfer.pull import Puller
 from kvtransfer.transports.contract import PoolBytes
 
 
@@ -19,10 +20,16 @@ class DecodeSide:
     """Fetches what others lend and streams what the engine samples."""
 
     def __init__(
-        self, post: Callable[[Command], None], pool: PoolBytes, block_tokens: int, epoch: int, timeouts: Timeouts
+        self,
+        post: Callable[[Command], None],
+        pool: PoolBytes,
+        layout: KVLayout,
+        epoch: int,
+        timeouts: Timeouts,
+        on_overdue: Callable[[], None],
     ) -> None:
         self._lenders = Lenders(Puller(pool, epoch), epoch, timeouts)
-        self._decoding = Decoding(post, self._lenders, timeouts, block_tokens)
+        self._decoding = Decoding(post, self._lenders, layout, timeouts, on_overdue)
         self._epoch = epoch
         self._timeouts = timeouts
 

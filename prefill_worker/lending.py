@@ -19,13 +19,13 @@ from common.engine.messages import (
     Started,
     Submit,
 )
+from common.net.alarm import Alarm
 from common.types.attempt import Attempt
 from common.types.errors import BatonError, StaleAttempt, Unavailable
+from common.types.handoff import Verdict
 from common.types.ids import AttemptId
 from common.types.kv import BlockRef, Manifest
 from common.types.timeouts import Timeouts
-from common.net.alarm import Alarm
-from common.types.handoff import Verdict
 from kvtransfer.handoff.actions import Closed, Free, LenderAction
 from kvtransfer.handoff.lend import Lender
 
@@ -33,7 +33,7 @@ RunEvent = Started | PromptScores | FirstTokens | Sealed | Closed
 
 
 @dataclass(slots=True)
-class Run:
+class PrefillRun:
     """One attempt as the router's call and the fetcher's stream see it."""
 
     id: AttemptId
@@ -49,7 +49,7 @@ class Lending:
     def __init__(self, post: Callable[[Command], None], timeouts: Timeouts) -> None:
         self._post = post
         self._lender = Lender(timeouts)
-        self._runs: dict[AttemptId, Run] = {}
+        self._runs: dict[AttemptId, PrefillRun] = {}
         self._alarm = Alarm(self._expire)
         self.draining = False
         self.idle = asyncio.Event()
@@ -59,12 +59,12 @@ class Lending:
     def num_runs(self) -> int:
         return len(self._runs)
 
-    def open(self, attempt: Attempt, remaining_s: float, *, lend: bool, router_epoch: int) -> Run:
+    def open(self, attempt: Attempt, remaining_s: float, *, lend: bool, router_epoch: int) -> PrefillRun:
         """Starts an attempt; raises `StaleAttempt` when a later or equal one was seen."""
         if self.draining:
             raise Unavailable("this worker is draining", "prefill")
         actions = self._lender.open(attempt.id, self._now(), remaining_s)
-        run = self._runs[attempt.id] = Run(attempt.id, router_epoch, lend)
+        run = self._runs[attempt.id] = PrefillRun(attempt.id, router_epoch, lend)
         self.idle.clear()
         self._perform(actions)
         self._post(Submit(attempt, lend))

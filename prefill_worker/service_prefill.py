@@ -8,13 +8,15 @@ import grpc
 from baton.v1 import prefill_pb2, prefill_pb2_grpc
 from common.engine.messages import FirstTokens, PromptScores, Sealed, Started
 from common.net import convert
-from common.net.deadlines import remaining_seconds
+from common.net.deadlines import from_ms, remaining_s
 from common.types.errors import BatonError, DeadlinePassed, StaleAttempt
-from kvtransfer.handoff.actions import Closed, LoanEnd
-from prefill_worker.lending import Lending, Run, RunEvent
+from common.types.handoff import LoanEnd
+from kvtransfer.handoff.actions import Closed
+from prefill_worker.lending import Lending, RunEvent
 
 Context = grpc.aio.ServicerContext[prefill_pb2.RunRequest, prefill_pb2.RunResponse]
 
+MAX_DEADLINE_S = 24 * 3600.0
 LOAN_ENDS = {
     LoanEnd.RELEASED: prefill_pb2.LOAN_END_RELEASED,
     LoanEnd.CANCELLED: prefill_pb2.LOAN_END_CANCELLED,
@@ -30,14 +32,12 @@ class PrefillService(prefill_pb2_grpc.PrefillServicer):
         self._lending = lending
         self._epoch = epoch
 
-    async def Run(
-        self, request: prefill_pb2.RunRequest, context: Context
-    ) -> AsyncIterator[prefill_pb2.RunResponse]:
+    async def Run(self, request: prefill_pb2.RunRequest, context: Context) -> AsyncIterator[prefill_pb2.RunResponse]:
         if request.epoch != self._epoch:
             raise StaleAttempt("this worker was restarted since the router last heard from it")
         attempt = convert.attempt_from_proto(request.attempt)
-        deadline_s = remaining_seconds(context, request.remaining_ms / 1000)
-        run = self._lending.open(attempt, lend=request.lend, router_epoch=request.router_epoch)
+        deadline_s = remaining_s(context, from_ms(request.remaining_ms, "prefill", MAX_DEADLINE_S))
+        run = self._lending.open(attempt, deadline_s, lend=request.lend, router_epoch=request.router_epoch)
         try:
             async with asyncio.timeout(deadline_s):
                 async for message in self._messages(run):
@@ -47,7 +47,7 @@ class PrefillService(prefill_pb2_grpc.PrefillServicer):
         finally:
             self._lending.cancel(attempt.id)
 
-    async def _messages(self, run: Run) -> AsyncIterator[prefill_pb2.RunResponse]:
+    async def _messages(self, run: PrefillRun) -> AsyncIterator[prefill_pb2.RunResponse]:
         while True:
             event = await run.events.get()
             if isinstance(event, BatonError):

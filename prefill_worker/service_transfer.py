@@ -1,17 +1,19 @@
 """`KVTransfer`: the lender's side of the hand-off. References and verdicts only; bytes go over a transport."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 
 from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc
 from common.net import convert, convert_kv
 from common.types.errors import StaleAttempt
+from common.types.handoff import Verdict
 from common.types.kv import Manifest
-from kvtransfer.handoff.actions import Verdict
 from kvtransfer.transports.contract import LendingTransport
 from prefill_worker.lending import Lending
 
+Context = grpc.aio.ServicerContext[Any, Any]
 VERDICTS = {
     Verdict.RELEASED: kvtransfer_pb2.VERDICT_RELEASED,
     Verdict.GONE: kvtransfer_pb2.VERDICT_GONE,
@@ -28,20 +30,18 @@ class TransferService(kvtransfer_pb2_grpc.KVTransferServicer):
         self._layout = layout
 
     async def Describe(
-        self, request: kvtransfer_pb2.DescribeRequest, context: grpc.aio.ServicerContext
+        self, request: kvtransfer_pb2.DescribeRequest, context: Context
     ) -> kvtransfer_pb2.DescribeResponse:
         endpoints = [
             kvtransfer_pb2.TransportEndpoint(
-                transport=transport.name, endpoint=transport.endpoint(), ticket=transport.ticket(self._epoch)
+                transport=transport.name, endpoint=transport.endpoint(), ticket=transport.ticket(request.epoch)
             )
             for transport in self._transports
         ]
-        return kvtransfer_pb2.DescribeResponse(
-            epoch=self._epoch, layout_fingerprint=self._layout, transports=endpoints
-        )
+        return kvtransfer_pb2.DescribeResponse(epoch=self._epoch, layout_fingerprint=self._layout, transports=endpoints)
 
     async def Fetch(
-        self, request: kvtransfer_pb2.FetchRequest, context: grpc.aio.ServicerContext
+        self, request: kvtransfer_pb2.FetchRequest, context: Context
     ) -> AsyncIterator[kvtransfer_pb2.FetchResponse]:
         self._check(request.epoch)
         id = convert.attempt_id_from_proto(request.attempt)
@@ -54,15 +54,11 @@ class TransferService(kvtransfer_pb2_grpc.KVTransferServicer):
                 ready = kvtransfer_pb2.BlocksReady(first_block=first_block, blocks=blocks)
                 yield kvtransfer_pb2.FetchResponse(ready=ready)
 
-    async def Renew(
-        self, request: kvtransfer_pb2.RenewRequest, context: grpc.aio.ServicerContext
-    ) -> kvtransfer_pb2.RenewResponse:
+    async def Renew(self, request: kvtransfer_pb2.RenewRequest, context: Context) -> kvtransfer_pb2.RenewResponse:
         self._check(request.epoch)
         return kvtransfer_pb2.RenewResponse(alive=self._lending.renew(convert.attempt_id_from_proto(request.attempt)))
 
-    async def Landed(
-        self, request: kvtransfer_pb2.LandedRequest, context: grpc.aio.ServicerContext
-    ) -> kvtransfer_pb2.LandedResponse:
+    async def Landed(self, request: kvtransfer_pb2.LandedRequest, context: Context) -> kvtransfer_pb2.LandedResponse:
         self._check(request.epoch)
         verdict = self._lending.landed(convert.attempt_id_from_proto(request.attempt))
         return kvtransfer_pb2.LandedResponse(verdict=VERDICTS[verdict])

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable
 
 import grpc
+from kvtransfer.transports.table import lending_transports
 
 from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc, prefill_pb2, prefill_pb2_grpc
 from common.engine.messages import Command, Event
 from common.types.timeouts import Timeouts
-from kvtransfer.transports.contract import LendingTransport, PoolBytes
-from kvtransfer.transports.table import lending_transports
+from kvtransfer.transports.contract import PoolBytes
 from prefill_worker.lending import Lending
 from prefill_worker.service_prefill import PrefillService
 from prefill_worker.service_transfer import TransferService
@@ -29,7 +29,9 @@ class PrefillSide:
         self._lending = Lending(post, timeouts)
         self._pool = pool
         self._epoch = epoch
-        self._transports: tuple[LendingTransport, ...] = lending_transports(transports, pool, epoch, self._lending.lends)
+        self._transports: tuple[LendingTransport, ...] = lending_transports(
+            transports, pool, epoch, self._lending.lends
+        )
 
     async def start(self) -> None:
         for transport in self._transports:
