@@ -81,6 +81,7 @@ class RouterSession:
 
     async def next(self) -> Outgoing:
         """The next message the router has room for; raises `Cancelled` when it stopped reading."""
+        cut_at: float | None = None
         while True:
             if self._closed is not None:
                 raise self._closed
@@ -88,9 +89,10 @@ class RouterSession:
                 self._credit -= 1
                 return self._outgoing.pop(0)
             self._changed.clear()
-            stalled = bool(self._outgoing)
+            if self._outgoing and cut_at is None:
+                cut_at = asyncio.get_running_loop().time() + self._stalled_reader_s
             try:
-                async with asyncio.timeout(self._stalled_reader_s if stalled else None):
+                async with asyncio.timeout_at(cut_at):
                     await self._changed.wait()
             except TimeoutError:
                 raise Cancelled("the router stopped reading") from None

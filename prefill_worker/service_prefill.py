@@ -12,7 +12,7 @@ from common.net.deadlines import from_ms, remaining_s
 from common.types.errors import BatonError, DeadlinePassed, StaleAttempt
 from common.types.handoff import LoanEnd
 from kvtransfer.handoff.actions import Closed
-from prefill_worker.lending import Lending, RunEvent
+from prefill_worker.lending import Lending, PrefillRun, RunEvent
 
 Context = grpc.aio.ServicerContext[prefill_pb2.RunRequest, prefill_pb2.RunResponse]
 

@@ -29,9 +29,7 @@ class PrefillSide:
         self._lending = Lending(post, timeouts)
         self._pool = pool
         self._epoch = epoch
-        self._transports: tuple[LendingTransport, ...] = lending_transports(
-            transports, pool, epoch, self._lending.lends
-        )
+        self._transports = lending_transports(transports, pool, epoch, self._lending.lends)
 
     async def start(self) -> None:
         for transport in self._transports:

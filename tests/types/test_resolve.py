@@ -125,5 +125,7 @@ def test_help_and_print_config_end_the_process(capsys: pytest.CaptureFixture[str
 
 def test_a_childs_environment_is_ours_and_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_THREADS", "3")
-    environment = child_environment({"BATON_NAME": "n"})
+    environment = child_environment(["--model", "m", "--config", "/a/b.toml"], {"BATON_NAME": "n"})
     assert (environment["BATON_THREADS"], environment["BATON_NAME"]) == ("3", "n")
+    assert environment["BATON_CONFIG"] == "/a/b.toml"
+    assert "BATON_CONFIG" not in child_environment([], {})

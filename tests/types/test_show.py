@@ -7,7 +7,7 @@ import pytest
 from common.types.config import CONFIGS, RouterConfig, UpConfig, WorkerConfig
 from common.types.options import options
 from common.types.resolve import read, resolve
-from common.types.show import help_text, toml_text
+from common.types.show import help_text, shared_flags, toml_text
 
 
 @pytest.mark.parametrize("cls", CONFIGS)
@@ -52,3 +52,13 @@ def test_secrets_are_not_in_repr(cls: type) -> None:
     secrets = {option.name for option in options(cls) if option.secret}
     argv = ["--model", "m"] if any(option.required for option in options(cls)) else []
     assert not any(f"{name}=" in repr(resolve(cls, argv, {}, {})) for name in secrets)
+
+
+def test_shared_settings_are_handed_on_as_flags() -> None:
+    config = UpConfig(model="-m", kv_memory=3 << 20, expose=True, cache_key="s3cret", drain_s=2.5)
+    flags = shared_flags(config, WorkerConfig)
+    assert not any("s3cret" in flag or "pin" in flag for flag in flags)
+    worker = resolve(WorkerConfig, flags, {}, {})
+    assert (worker.model, worker.kv_memory, worker.expose) == ("-m", 3 << 20, True)
+    assert worker.timeouts.drain_s == 2.5
+    assert "--no-expose" in shared_flags(UpConfig(), RouterConfig)

@@ -1,0 +1,98 @@
+"""A session's outgoing messages: order, melting of rows, credit, and what a stalled router costs."""
+
+import asyncio
+
+import pytest
+
+from common.types.errors import Cancelled
+from common.types.handoff import FailureKind
+from common.types.sampling import SampledToken
+from decode_worker.session import AttemptLost, Frame, RouterSession
+
+
+def token(index: int, choice: int = 0) -> SampledToken:
+    return SampledToken(choice, index, 100 + index)
+
+
+def session(num_frames: int = 8, stalled_s: float = 5.0) -> RouterSession:
+    return RouterSession(1, num_frames, stalled_s)
+
+
+async def test_rows_of_one_step_are_one_frame() -> None:
+    s = session()
+    s.send_row(1, token(0))
+    s.send_row(2, token(0))
+    s.flush()
+    assert await s.next() == Frame([(1, token(0)), (2, token(0))])
+
+
+async def test_rows_melt_while_there_is_no_credit() -> None:
+    s = session(num_frames=0)
+    for index in range(3):
+        s.send_row(1, token(index))
+        s.flush()
+    waiting = asyncio.create_task(s.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    s.add_credit(1)
+    assert await waiting == Frame([(1, token(index)) for index in range(3)])
+
+
+async def test_other_messages_keep_their_place_between_rows() -> None:
+    s = session()
+    lost = AttemptLost(2, FailureKind.STALE, "late")
+    s.send_row(1, token(0))
+    s.send(lost)
+    s.send_row(1, token(1))
+    s.flush()
+    assert [await s.next() for _ in range(3)] == [Frame([(1, token(0))]), lost, Frame([(1, token(1))])]
+
+
+async def test_credit_is_spent_one_per_message() -> None:
+    s = session(num_frames=1)
+    s.send(AttemptLost(1, FailureKind.STALE, "late"))
+    s.send(AttemptLost(2, FailureKind.STALE, "late"))
+    assert isinstance(await s.next(), AttemptLost)
+    waiting = asyncio.create_task(s.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    s.add_credit(1)
+    assert isinstance(await waiting, AttemptLost)
+
+
+async def test_a_router_that_stops_reading_is_cut() -> None:
+    s = session(num_frames=0, stalled_s=0.01)
+    s.send_row(1, token(0))
+    with pytest.raises(Cancelled, match="stopped reading"):
+        await s.next()
+
+
+async def test_new_rows_do_not_put_the_cut_off() -> None:
+    s = session(num_frames=0, stalled_s=0.05)
+    waiting = asyncio.create_task(s.next())
+    for index in range(100):
+        s.send_row(1, token(index))
+        s.flush()
+        await asyncio.wait([waiting], timeout=0.01)
+        if waiting.done():
+            break
+    with pytest.raises(Cancelled, match="stopped reading"):
+        await waiting
+
+
+async def test_an_idle_session_waits_without_a_limit() -> None:
+    s = session(stalled_s=0.01)
+    waiting = asyncio.create_task(s.next())
+    await asyncio.wait([waiting], timeout=0.05)
+    assert not waiting.done()
+    s.close("over")
+    with pytest.raises(Cancelled, match="over"):
+        await waiting
+
+
+async def test_messages_sent_before_closing_are_not_delivered_after_it() -> None:
+    s = session()
+    s.send_row(1, token(0))
+    s.close("the router is gone")
+    with pytest.raises(Cancelled):
+        await s.next()
