@@ -1,1 +1,1 @@
-"""Routing decisions as pure functions over a snapshot."""
+"""Where a request runs, decided purely from a snapshot of the fleet."""

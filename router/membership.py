@@ -1,0 +1,108 @@
+"""One live worker, as this router knows it: its reports, what was sent to it, and which attempts depend on it.
+
+Event loop only. Knows nothing of streams; who reads and writes them tells it what arrived and asks it what to send.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.types.errors import PeerLost
+from common.types.member import Hello, Load
+from router.policy.snapshot import Member
+from router.prefix import PromptHashes
+
+REPORT_LAG_S = 0.1
+"""A report may have been written this long before it arrived: work sent meanwhile is not in it."""
+
+OnLost = Callable[[PeerLost], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DrainCommand:
+    """To the worker: take nothing new."""
+
+    leave: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeCommand:
+    """To the worker: take work again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Work given to the member that its last report may not count yet."""
+
+    at: float
+    num_tokens: int
+    num_blocks: int
+    num_sequences: int
+
+
+class Placement:
+    """One attempt on one member; `close` is called once it no longer depends on it."""
+
+    def __init__(self, membership: "Membership", on_lost: OnLost) -> None:
+        self._membership, self.on_lost = membership, on_lost
+
+    def close(self) -> None:
+        self._membership.placements.discard(self)
+
+
+class Membership:
+    """The life of one member on one Join stream."""
+
+    def __init__(self, hello: Hello, now: float) -> None:
+        self.hello = hello
+        self.load = Load()
+        self.reported_at = now
+        self.hashes: set[int] = set()
+        self.placements: set[Placement] = set()
+        self.commands: asyncio.Queue[DrainCommand | ResumeCommand | None] = asyncio.Queue()
+        self.lost: str | None = None
+        self.told_to_drain = False
+        self._sent: list[Sent] = []
+
+    @property
+    def draining(self) -> bool:
+        """By an operator's wish, or by its own."""
+        return self.told_to_drain or self.load.draining or self.load.drained
+
+    def report(self, load: Load, now: float) -> None:
+        self.load = load
+        self.reported_at = now
+        self._sent = [sent for sent in self._sent if now - sent.at < REPORT_LAG_S]
+        self.hashes.difference_update(load.removed_hashes)
+        room = max(0, self.hello.num_blocks - len(self.hashes))
+        self.hashes.update(load.added_hashes[:room])
+
+    def place(self, on_lost: OnLost, sent: Sent) -> Placement:
+        """Counts work on its way there; `on_lost` is called once when the member is gone."""
+        placement = Placement(self, on_lost)
+        self.placements.add(placement)
+        self._sent.append(sent)
+        return placement
+
+    def lose(self, detail: str) -> None:
+        """Tells every attempt here; None wakes whoever waits for commands."""
+        self.lost = detail
+        self.commands.put_nowait(None)
+        lost, self.placements = self.placements, set()
+        error = PeerLost(self.hello.role.value, self.hello.member, detail)
+        for placement in lost:
+            placement.on_lost(error)
+
+    def freeze(self, prompt: PromptHashes | None) -> Member:
+        """As a policy sees it, for one prompt."""
+        num_cached = prompt.num_cached_tokens(self.hashes, self.hello.block_tokens) if prompt else 0
+        return Member(
+            hello=self.hello,
+            load=self.load,
+            draining=self.draining,
+            num_attempts=len(self.placements),
+            sent_tokens=sum(sent.num_tokens for sent in self._sent),
+            sent_blocks=sum(sent.num_blocks for sent in self._sent),
+            sent_sequences=sum(sent.num_sequences for sent in self._sent),
+            num_cached_tokens=num_cached,
+        )

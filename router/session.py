@@ -1,0 +1,199 @@
+"""`Decode.Session` streams: one per decode member, shared by every attempt on it.
+
+Owns the streams, their credits and the short names of attempts on them. What arrives goes to each attempt's own sink; a
+stream's end ends all that came over it. Knows nothing of requests.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Mapping
+
+import grpc
+
+from baton.v1 import decode_pb2, decode_pb2_grpc
+from common.net.background import Background
+from common.net.convert import attempt_to_proto
+from common.net.convert_step import step_rows_from_proto
+from common.net.deadlines import to_ms
+from common.net.errors import from_rpc_error
+from common.types.attempt import Attempt
+from common.types.errors import BatonError, InvalidRequest, PeerLost
+from common.types.handoff import FailureKind
+from common.types.ids import Role
+from common.types.member import Hello
+from common.types.sampling import SampledToken
+from router.events import DecodeJoined, LegFailed, Sink, Tokens
+from router.links import Links, Peer
+
+WINDOW_FRAMES = 64
+"""Frames a worker may send ahead; half of them used up grants as many again."""
+FAILURE_KINDS: Mapping[int, FailureKind] = {
+    decode_pb2.FAILURE_KIND_SOURCE_LOST: FailureKind.SOURCE_LOST,
+    decode_pb2.FAILURE_KIND_TOO_LARGE: FailureKind.TOO_LARGE,
+    decode_pb2.FAILURE_KIND_DEADLINE: FailureKind.DEADLINE,
+    decode_pb2.FAILURE_KIND_STALE: FailureKind.STALE,
+    decode_pb2.FAILURE_KIND_DRAINING: FailureKind.DRAINING,
+    decode_pb2.FAILURE_KIND_TIMEOUT: FailureKind.TIMEOUT,
+    decode_pb2.FAILURE_KIND_INTERNAL: FailureKind.INTERNAL,
+}
+_log = logging.getLogger("baton.router.session")
+_Call = grpc.aio.StreamStreamCall[decode_pb2.SessionRequest, decode_pb2.SessionResponse]
+
+
+class Session:
+    """One stream to one process of a decode member."""
+
+    def __init__(self, member: Hello, router_epoch: int) -> None:
+        self.member = member
+        self.ended = False
+        self._router_epoch = router_epoch
+        self._outgoing: asyncio.Queue[decode_pb2.SessionRequest] = asyncio.Queue()
+        self._sinks: dict[int, Sink] = {}
+        self._streams = itertools.count(1)
+        self._num_used_frames = 0
+
+    def attach(self, attempt: Attempt, remaining_s: float, source: Hello | None, sink: Sink) -> int:
+        """Returns the attempt's short name here; its events go to the sink until it is cancelled or failed."""
+        stream = next(self._streams)
+        self._sinks[stream] = sink
+        attach = decode_pb2.Attach(
+            stream=stream, attempt=attempt_to_proto(attempt), remaining_ms=to_ms(remaining_s), source=_source(source)
+        )
+        self._outgoing.put_nowait(decode_pb2.SessionRequest(attach=attach))
+        return stream
+
+    def cancel(self, stream: int, choices: tuple[int, ...] = ()) -> None:
+        """All of it when no choices are named: nothing more arrives from then on. Repeating it changes nothing."""
+        if stream not in self._sinks:
+            return
+        if not choices:
+            del self._sinks[stream]
+        cancel = decode_pb2.Cancel(stream=stream, choices=choices)
+        self._outgoing.put_nowait(decode_pb2.SessionRequest(cancel=cancel))
+
+    def forget(self, stream: int) -> None:
+        """The attempt ended by itself: there is nothing to cancel."""
+        self._sinks.pop(stream, None)
+
+    async def run(self, channel: grpc.aio.Channel) -> None:
+        """Carries messages both ways until the stream ends; then every attempt on it hears why."""
+        call: _Call = decode_pb2_grpc.DecodeStub(channel).Session()
+        cause: BatonError | PeerLost = PeerLost("decode", self.member.member, "its session ended")
+        try:
+            await self._open(call)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write(call))
+                tasks.create_task(self._read(call))
+        except* grpc.aio.AioRpcError as lost:
+            cause = from_rpc_error(_first(lost), "decode", self.member.member)
+        except* (PeerLost, InvalidRequest):
+            cause = PeerLost("decode", self.member.member, "its session broke the protocol or ended")
+        finally:
+            call.cancel()
+            self._end(cause)
+
+    async def _open(self, call: _Call) -> None:
+        opening = decode_pb2.SessionOpen(
+            router_epoch=self._router_epoch, epoch=self.member.epoch, num_frames=WINDOW_FRAMES
+        )
+        await call.write(decode_pb2.SessionRequest(open=opening))
+        response = await self._next(call)
+        if response.WhichOneof("event") != "opened" or response.opened.epoch != self.member.epoch:
+            raise PeerLost("decode", self.member.member, "it did not open the session")
+
+    async def _write(self, call: _Call) -> None:
+        while True:
+            await call.write(await self._outgoing.get())
+
+    async def _read(self, call: _Call) -> None:
+        while True:
+            self._receive(await self._next(call))
+
+    async def _next(self, call: _Call) -> decode_pb2.SessionResponse:
+        response = await call.read()
+        if not isinstance(response, decode_pb2.SessionResponse):
+            raise PeerLost("decode", self.member.member, "it ended the session")
+        return response
+
+    def _receive(self, response: decode_pb2.SessionResponse) -> None:
+        match response.WhichOneof("event"):
+            case "step":
+                self._deal(step_rows_from_proto(response.step))
+            case "joined" if (sink := self._sinks.get(response.joined.stream)) is not None:
+                joined = response.joined
+                sink(
+                    DecodeJoined(
+                        num_cached_tokens=joined.num_cached_tokens,
+                        num_bytes=joined.num_bytes,
+                        transport=joined.transport,
+                        exposed_ms=joined.exposed_ms,
+                        copy_ms=joined.copy_ms,
+                    )
+                )
+            case "failed" if (sink := self._sinks.pop(response.failed.stream, None)) is not None:
+                sink(LegFailed(Role.DECODE, FAILURE_KINDS.get(response.failed.kind, FailureKind.INTERNAL)))
+        self._grant()
+
+    def _deal(self, rows: tuple[tuple[int, SampledToken], ...]) -> None:
+        """Every attempt's rows of one step in one event. Rows of cancelled attempts are still on their way: dropped."""
+        by_stream: dict[int, list[SampledToken]] = {}
+        for stream, token in rows:
+            by_stream.setdefault(stream, []).append(token)
+        for stream, tokens in by_stream.items():
+            sink = self._sinks.get(stream)
+            if sink is not None:
+                sink(Tokens(tuple(tokens)))
+
+    def _grant(self) -> None:
+        self._num_used_frames += 1
+        if self._num_used_frames >= WINDOW_FRAMES // 2:
+            credit = decode_pb2.Credit(num_frames=self._num_used_frames)
+            self._outgoing.put_nowait(decode_pb2.SessionRequest(credit=credit))
+            self._num_used_frames = 0
+
+    def _end(self, cause: BatonError | PeerLost) -> None:
+        self.ended = True
+        sinks, self._sinks = self._sinks, {}
+        if sinks:
+            _log.warning("session lost", extra={"member": self.member.member, "attempts": len(sinks)})
+        for sink in sinks.values():
+            sink(LegFailed(Role.DECODE, cause))
+
+
+class Sessions:
+    """The session to each decode process, opened with the first attempt and again after it ended."""
+
+    def __init__(self, links: Links, router_epoch: int) -> None:
+        self._links = links
+        self._router_epoch = router_epoch
+        self._sessions: dict[Peer, tuple[Session, asyncio.Task[None]]] = {}
+        self._running = Background()
+
+    def to(self, member: Hello) -> Session:
+        peer = (member.address, member.epoch)
+        open_one = self._sessions.get(peer)
+        if open_one is not None and not open_one[0].ended:
+            return open_one[0]
+        session = Session(member, self._router_epoch)
+        self._sessions[peer] = (session, self._running.spawn(session.run(self._links.to(*peer))))
+        return session
+
+    def keep(self, alive: frozenset[Peer]) -> None:
+        """Ends every session with a process that is not among these."""
+        for gone in self._sessions.keys() - alive:
+            self._sessions.pop(gone)[1].cancel()
+
+    async def close(self) -> None:
+        await self._running.close()
+
+
+def _source(lender: Hello | None) -> decode_pb2.Source | None:
+    if lender is None:
+        return None
+    return decode_pb2.Source(address=lender.address, epoch=lender.epoch, member=lender.member)
+
+
+def _first(group: BaseExceptionGroup[grpc.aio.AioRpcError]) -> grpc.aio.AioRpcError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

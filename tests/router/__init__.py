@@ -1,0 +1,1 @@
+"""Tests of the router, with real servers and scripted workers."""
