@@ -7,3 +7,294 @@ Room is given first come, first served; whoever waits holds no blocks, and a Res
 down. Decode rows go into every step, chunks of prompts into what its token budget leaves. When blocks run out, the
 sequence with the least progress gives its own back and waits again: its tokens are kept and never sent twice.
 """
+
+from bisect import insort
+from dataclasses import replace
+
+from common.engine.compose import drawn_tokens, finish_reason, make_plan, new_scores, nothing_to_choose
+from common.engine.limits import Limits
+from common.engine.messages import (
+    Command,
+    Drop,
+    EngineLoad,
+    Event,
+    Join,
+    Joined,
+    PromptScores,
+    Quarantine,
+    Refused,
+    Reserve,
+    Reserved,
+    Started,
+    StepTokens,
+    SubmitLocal,
+)
+from common.engine.pace import Pace
+from common.engine.plan import StepPlan, StepResult
+from common.engine.sequence import Sequence
+from common.engine.tables import BlockTables
+from common.types.attempt import Attempt
+from common.types.errors import Unavailable
+from common.types.ids import AttemptId
+from common.types.sampling import SampledToken
+from decode_worker.resident import Phase, Resident, num_rows
+
+_HEADROOM_SHARE = 32  # at most one in so many blocks is kept for those already running
+Row = tuple[AttemptId, SampledToken]
+
+
+class DecodeScheduler:
+    """Owns all attempts of a decode worker's engine."""
+
+    def __init__(self, limits: Limits, tables: BlockTables) -> None:
+        self.limits = limits.within(tables.num_slots)
+        self._tables = tables
+        self._pace = Pace()
+        self._residents: dict[AttemptId, Resident] = {}
+        self._waiting: list[Sequence] = []  # by arrival
+        self._running: dict[Sequence, None] = {}
+        self._planned: list[Sequence] | None = None
+
+    def accept(self, command: Command, now: float) -> tuple[Event, ...]:
+        if self._planned is not None:
+            raise RuntimeError("a command came between plan and commit")
+        events: list[Event] = []
+        match command:
+            case Reserve(attempt):
+                events += self._enter(attempt, now, local=False)
+            case SubmitLocal(attempt):
+                events += self._enter(attempt, now, local=True)
+            case Join(id, first_tokens):
+                events += self._join(id, first_tokens)
+            case Quarantine(id):
+                self._quarantine(id)
+            case Drop(id, choices):
+                self._drop(id, choices)
+            case _:
+                raise RuntimeError(f"{type(command).__name__} is not for a decode worker")
+        return (*events, *self._admit(now), *self._tables.changes())
+
+    def plan(self, now: float) -> StepPlan | None:
+        """The next step, or None when there is nothing to do until a command comes."""
+        events: list[Event] = []
+        takes, copies = self._choose()
+        if not takes:  # nobody could stay; the oldest of them may fit now that all have left
+            self._tables.settle()
+            events = self._admit(now)
+            takes, copies = self._choose()
+        if not takes:
+            self._tables.settle()
+            return None
+        plan, self._planned = make_plan(takes, copies=copies.values(), events=events)
+        return plan
+
+    def commit(self, plan: StepPlan, result: StepResult, now: float) -> tuple[Event, ...]:
+        sequences, self._planned = self._planned or [], None
+        self._tables.settle()
+        self._pace.note(plan.num_tokens - plan.num_decode, result.seconds)
+        drawn = drawn_tokens(plan, result, self.limits.max_model_tokens)
+        scores = result.scores or ((),) * len(plan.works)
+        rows: list[Row] = []
+        scored: list[Event] = []
+        refused: list[Event] = []
+        for place, (sequence, work) in enumerate(zip(sequences, plan.works, strict=True)):
+            resident, tokens = self._residents.get(sequence.attempt.id), drawn[place]
+            if resident is None:  # it failed a moment ago with one of its siblings
+                continue
+            if tokens is None:
+                self._forget(resident)
+                refused.append(Refused(resident.id, nothing_to_choose()))
+                continue
+            sequence.num_computed += len(work.token_ids)
+            self._tables.publish(sequence, merge=True)
+            if fresh := new_scores(sequence, work, scores[place]):
+                scored.append(PromptScores(resident.id, fresh))
+            if not sequence.num_remaining:
+                rows += self._advance(resident, sequence, tokens)
+        stepped = (StepTokens(tuple(rows)),) if rows else ()
+        return (*scored, *stepped, *refused, *self._admit(now), *self._tables.changes())
+
+    def load(self) -> EngineLoad:
+        """Waiting hand-offs are no backlog: their prompts are computed elsewhere."""
+        chunked = sum(seq.num_remaining for seq in self._running if seq.num_remaining > 1)
+        queued = sum(seq.num_remaining for seq in self._waiting if self._is_computed_here(seq))
+        return self._pace.load(self._tables.pool, len(self._running), len(self._waiting), chunked + queued)
+
+    def _enter(self, attempt: Attempt, now: float, local: bool) -> list[Event]:
+        if attempt.id in self._residents:
+            raise RuntimeError(f"attempt {attempt.id} came twice")
+        if (error := self.limits.refusal(attempt)) is not None:
+            return [Refused(attempt.id, error)]
+        resident = Resident(self._tables.sequence(attempt), local, now)
+        self._residents[attempt.id] = resident
+        self._waiting.append(resident.common)
+        return []
+
+    def _admit(self, now: float) -> list[Event]:
+        """Gives room to those who wait, the oldest first, and to nobody before it."""
+        events: list[Event] = []
+        while self._waiting:
+            sequence = self._waiting[0]
+            resident = self._residents[sequence.attempt.id]
+            hit_tokens = sequence.num_skippable if self._is_computed_here(sequence) else len(sequence.tokens)
+            busy = self._num_rows()
+            if busy + num_rows(sequence) > self.limits.max_sequences:
+                break
+            if not self._tables.open(sequence, hit_tokens, self._headroom(sequence, busy)):
+                break
+            del self._waiting[0]
+            if resident.phase is Phase.QUEUED and not resident.local:
+                resident.phase = Phase.RESERVED
+                events.append(Reserved(resident.id, tuple(sequence.blocks), sequence.num_published))
+                continue
+            self._running[sequence] = None
+            if resident.phase is Phase.QUEUED:
+                resident.phase = Phase.COMPUTING
+                events.append(Started(resident.id, sequence.num_computed, now - resident.since))
+        return events
+
+    def _headroom(self, sequence: Sequence, busy: int) -> int:
+        """Blocks to leave over, lest the newcomer's first steps pre-empt somebody; none when it would be alone."""
+        if not busy:
+            return 0
+        wanted = num_rows(sequence)
+        num_copies = wanted - 1 if len(sequence.tokens) % self._tables.block_tokens else 0
+        return num_copies + min(busy + wanted, self._tables.pool.num_blocks // _HEADROOM_SHARE)
+
+    def _num_rows(self) -> int:
+        """Rows of the batch that are taken or promised."""
+        reserved = (resident for resident in self._residents.values() if resident.phase is Phase.RESERVED)
+        return sum(map(num_rows, self._running)) + sum(num_rows(resident.common) for resident in reserved)
+
+    def _choose(self) -> tuple[dict[Sequence, int], dict[Sequence, tuple[int, int]]]:
+        """Who computes how many tokens in the next step, and the copies that must come first."""
+        takes: dict[Sequence, int] = {}
+        copies: dict[Sequence, tuple[int, int]] = {}
+        chunks: list[Sequence] = []
+        for sequence in tuple(self._running):
+            if sequence.num_remaining > 1:
+                chunks.append(sequence)
+            else:
+                self._take(sequence, 1, takes, copies)
+        left = self.limits.token_budget - len(takes)
+        for sequence in sorted(chunks, key=lambda chunk: chunk.arrival):
+            if left and self._take(sequence, min(sequence.num_remaining, left), takes, copies):
+                left -= takes[sequence]
+        return takes, copies
+
+    def _take(
+        self, sequence: Sequence, num: int, takes: dict[Sequence, int], copies: dict[Sequence, tuple[int, int]]
+    ) -> bool:
+        """Has the next `num` tokens of a sequence computed, pre-empting as many as it must, in the end itself."""
+        while sequence in self._running:
+            fits, copy = self._tables.make_room(sequence, sequence.num_computed + num)
+            if fits:
+                takes[sequence] = num
+                if copy is not None:
+                    copies[sequence] = copy
+                return True
+            victim = min(self._running, key=lambda seq: (seq.num_output, -seq.arrival, -(seq.choice or 0)))
+            takes.pop(victim, None)
+            copies.pop(victim, None)
+            del self._running[victim]
+            self._tables.free(victim)
+            insort(self._waiting, victim, key=lambda seq: seq.arrival)
+        return False
+
+    def _join(self, id: AttemptId, first_tokens: tuple[SampledToken, ...]) -> list[Event]:
+        resident = self._residents.get(id)
+        if resident is None:
+            return []
+        if resident.phase is not Phase.RESERVED:
+            raise RuntimeError(f"attempt {id} joined while {resident.phase.name}")
+        common = resident.common
+        if not set(common.next_choices) <= {token.choice for token in first_tokens if token.index == common.num_output}:
+            self._forget(resident)
+            return [Refused(id, Unavailable("the hand-off came without its first tokens", "handoff"))]
+        common.num_computed = len(common.tokens)
+        self._tables.publish(common, merge=True)
+        rows = self._fork(resident, [self._finished(common, token) for token in first_tokens])
+        return [Joined(id), StepTokens(tuple(rows))] if rows else [Joined(id)]
+
+    def _finished(self, common: Sequence, token: SampledToken) -> SampledToken:
+        """This pool may be the smaller one of the two: what ends an answer here counts."""
+        length = len(common.tokens) + 1
+        sampling = common.attempt.sampling
+        finish = finish_reason(sampling, token.token_id, token.index, length, self.limits.max_model_tokens)
+        return replace(token, finish=token.finish or finish)
+
+    def _advance(self, resident: Resident, sequence: Sequence, tokens: list[SampledToken]) -> list[Row]:
+        """A sequence has reached its end, and these tokens follow."""
+        if sequence.choice is None:
+            return self._fork(resident, tokens)
+        [token] = tokens
+        sequence.tokens.append(token.token_id)
+        if token.finish is not None:
+            self._end_choice(resident, sequence.choice)
+        return [(resident.id, token)]
+
+    def _fork(self, resident: Resident, first_tokens: list[SampledToken]) -> list[Row]:
+        """The common part is complete: every unfinished choice goes on from it by itself."""
+        common, rows = resident.common, list[Row]()
+        by_choice = {token.choice: token for token in first_tokens}
+        for choice in common.wanted:
+            follows = choice.tail
+            if not follows:
+                token = by_choice[choice.index]
+                rows.append((resident.id, token))
+                if token.finish is not None:
+                    continue
+                follows = (token.token_id,)
+            resident.choices[choice.index] = sequence = self._tables.fork(common, choice.index, follows)
+            self._running[sequence] = None
+        self._remove(common)
+        resident.phase = Phase.FORKED
+        if not resident.choices:
+            del self._residents[resident.id]
+        return rows
+
+    def _quarantine(self, id: AttemptId) -> None:
+        resident = self._residents.get(id)
+        if resident is None:
+            return
+        if resident.phase is Phase.RESERVED:
+            self._tables.quarantine(resident.common)
+        elif resident.phase is Phase.QUEUED and not resident.local:
+            self._remove(resident.common)
+        else:
+            raise RuntimeError(f"attempt {id} cannot be quarantined while {resident.phase.name}")
+        resident.phase = Phase.QUARANTINED
+
+    def _drop(self, id: AttemptId, choices: tuple[int, ...]) -> None:
+        """While a copy may be under way, dropping choices is only noted: the blocks go with the whole attempt."""
+        resident = self._residents.get(id)
+        if resident is None:
+            return
+        resident.common.dropped.update(choices)
+        if not choices or (resident.local and resident.phase is not Phase.FORKED and not resident.common.wanted):
+            self._forget(resident)
+        elif resident.phase is Phase.FORKED:
+            for choice in choices:
+                self._end_choice(resident, choice)
+
+    def _end_choice(self, resident: Resident, choice: int) -> None:
+        sequence = resident.choices.pop(choice, None)
+        if sequence is not None:
+            self._remove(sequence)
+            if not resident.choices:
+                del self._residents[resident.id]
+
+    def _forget(self, resident: Resident) -> None:
+        for sequence in resident.sequences:
+            self._remove(sequence)
+        del self._residents[resident.id]
+
+    def _remove(self, sequence: Sequence) -> None:
+        if sequence in self._running:
+            del self._running[sequence]
+        elif sequence in self._waiting:
+            self._waiting.remove(sequence)
+        self._tables.free(sequence)
+
+    def _is_computed_here(self, sequence: Sequence) -> bool:
+        return sequence.choice is not None or self._residents[sequence.attempt.id].local

@@ -1,0 +1,92 @@
+"""From sequences to a plan and back: the same on both legs. Knows nothing of blocks' owners, queues or budgets."""
+
+from collections.abc import Iterable
+
+from common.engine.messages import Event
+from common.engine.plan import SampleRow, StepPlan, StepResult, Work
+from common.engine.sequence import Sequence
+from common.types.errors import InvalidRequest, invalid
+from common.types.sampling import FinishReason, SampledToken, Sampling, TokenLogprobs
+
+
+def make_plan(
+    takes: dict[Sequence, int],
+    copies: Iterable[tuple[int, int]] = (),
+    final_blocks: Iterable[int] = (),
+    events: Iterable[Event] = (),
+) -> tuple[StepPlan, list[Sequence]]:
+    """A step that computes so many tokens of each sequence; also the sequences in the order of its works."""
+    order = sorted(takes, key=lambda sequence: takes[sequence] != 1)
+    works: list[Work] = []
+    rows: list[SampleRow] = []
+    for sequence in order:
+        if takes[sequence] == sequence.num_remaining:
+            rows += _make_rows(sequence, len(works))
+        works.append(_make_work(sequence, takes[sequence]))
+    num_single = sum(take == 1 for take in takes.values())
+    return StepPlan(tuple(works), tuple(rows), num_single, tuple(copies), tuple(final_blocks), tuple(events)), order
+
+
+def drawn_tokens(plan: StepPlan, result: StepResult, max_model_tokens: int) -> list[list[SampledToken] | None]:
+    """What each work yielded, finished choices marked; None for a work with a row that had nothing to choose from."""
+    drawn: list[list[SampledToken] | None] = [[] for _ in plan.works]
+    for row, sampled in zip(plan.rows, result.sampled, strict=True):
+        tokens = drawn[row.work]
+        if sampled is None:
+            drawn[row.work] = None
+        elif tokens is not None:
+            finish = finish_reason(row.sampling, sampled.token_id, row.index, len(row.tokens) + 1, max_model_tokens)
+            tokens.append(SampledToken(row.choice, row.index, sampled.token_id, sampled.logprobs, finish))
+    return drawn
+
+
+def nothing_to_choose() -> InvalidRequest:
+    """Why an attempt fails whose logits are not numbers, or whose bias excludes every token."""
+    return invalid("sampling", "leaves no token to choose")
+
+
+def new_scores(sequence: Sequence, work: Work, scores: tuple[TokenLogprobs, ...]) -> tuple[TokenLogprobs, ...]:
+    """The scores not reported before: a sequence that was pre-empted computes some of them twice."""
+    if len(scores) != len(work.score_ids):
+        raise RuntimeError(f"{len(work.score_ids)} scores were asked for and {len(scores)} came")
+    fresh = scores[sequence.num_scored - work.start :] if scores else ()
+    sequence.num_scored += len(fresh)
+    return fresh
+
+
+def finish_reason(
+    sampling: Sampling, token_id: int, index: int, num_tokens: int, max_model_tokens: int
+) -> FinishReason | None:
+    """Whether the token at `index` of an answer ends it; `num_tokens` counts prompt and answer, the token included."""
+    if token_id in sampling.stop_token_ids and index + 1 >= sampling.min_tokens:
+        return FinishReason.STOP
+    if index + 1 >= sampling.max_tokens or num_tokens >= max_model_tokens:
+        return FinishReason.LENGTH
+    return None
+
+
+def _make_work(sequence: Sequence, num_tokens: int) -> Work:
+    start = sequence.num_computed
+    end = start + num_tokens
+    token_ids = tuple(sequence.tokens[start:end])
+    if not sequence.needs_scores:
+        return Work(sequence.key, token_ids, start, sequence.blocks)
+    score_ids = tuple(sequence.tokens[start + 1 : min(end + 1, sequence.attempt.num_prompt_tokens)])
+    num_alternatives = sequence.attempt.sampling.prompt_logprobs or 0
+    return Work(sequence.key, token_ids, start, sequence.blocks, score_ids, num_alternatives)
+
+
+def _make_rows(sequence: Sequence, work: int) -> list[SampleRow]:
+    attempt = sequence.attempt
+    return [
+        SampleRow(
+            work=work,
+            id=attempt.id,
+            choice=choice,
+            index=sequence.num_output,
+            sampling=attempt.sampling,
+            tokens=sequence.tokens,
+            num_prompt_tokens=attempt.num_prompt_tokens,
+        )
+        for choice in sequence.next_choices
+    ]

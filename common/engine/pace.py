@@ -1,0 +1,41 @@
+"""How fast an engine goes, from what its steps report. Knows no clock."""
+
+from common.cache.pool import BlockPool
+from common.engine.messages import EngineLoad
+
+_KEEP = 0.9  # share of the past that survives one step: about the last ten steps count
+
+
+class Pace:
+    """Moving averages over steps."""
+
+    def __init__(self) -> None:
+        self.step_ms = 0.0
+        self._prompt_tokens = 0.0
+        self._prompt_seconds = 0.0
+
+    def note(self, num_prompt_tokens: int, seconds: float) -> None:
+        """One step took `seconds` and computed, beside decode rows, this many prompt tokens."""
+        step_ms = seconds * 1000
+        self.step_ms = self.step_ms * _KEEP + step_ms * (1 - _KEEP) if self.step_ms else step_ms
+        if num_prompt_tokens:
+            self._prompt_tokens = self._prompt_tokens * _KEEP + num_prompt_tokens
+            self._prompt_seconds = self._prompt_seconds * _KEEP + seconds
+
+    @property
+    def prefill_tokens_per_s(self) -> float:
+        """Tokens over seconds, so that many short prompts do not drown a long one; 0 before the first step."""
+        return self._prompt_tokens / self._prompt_seconds if self._prompt_seconds else 0.0
+
+    def load(self, pool: BlockPool, num_running: int, num_waiting: int, backlog_tokens: int) -> EngineLoad:
+        counts = pool.counts()
+        return EngineLoad(
+            num_free_blocks=counts.num_free,
+            num_cached_blocks=counts.num_cached,
+            num_quarantined_blocks=counts.num_quarantined,
+            num_running=num_running,
+            num_waiting=num_waiting,
+            backlog_tokens=backlog_tokens,
+            prefill_tokens_per_s=self.prefill_tokens_per_s,
+            step_ms=self.step_ms,
+        )
