@@ -1,12 +1,9 @@
-"""Sampling: the public message with its defaults, and the resolved one that workers receive.
+"""Sampling as workers receive it, every default resolved.
 
-Both go through the same bounds. Knows nothing of what a server is willing to serve (longest answer, most
-alternatives): that is admission's business.
+Knows nothing of what a server is willing to serve (longest answer, most alternatives): that is admission's business.
 """
 
-from collections.abc import Iterable
-
-from baton.v1 import inference_pb2, types_pb2
+from baton.v1 import types_pb2
 from common.net import wire
 from common.types.sampling import Sampling
 
@@ -31,7 +28,7 @@ def sampling_to_proto(sampling: Sampling) -> types_pb2.ResolvedSampling:
 
 
 def sampling_from_proto(message: types_pb2.ResolvedSampling, prefix: str = "sampling.") -> Sampling:
-    return checked(
+    return _checked(
         Sampling(
             seed=message.seed,
             temperature=message.temperature,
@@ -49,60 +46,26 @@ def sampling_from_proto(message: types_pb2.ResolvedSampling, prefix: str = "samp
             prompt_logprobs=message.prompt_logprobs if message.HasField("prompt_logprobs") else None,
         ),
         prefix,
-        prefix,
     )
 
 
-def requested_sampling(
-    request: inference_pb2.GenerateRequest, *, seed: int, max_tokens: int, end_token_ids: Iterable[int]
-) -> Sampling:
-    """What a client asked for, with every default filled in.
-
-    `seed` and `max_tokens` serve when the request names none; `end_token_ids` are the model's own and left out when
-    the request ignores them.
-    """
-    wanted = request.sampling
-    end = () if request.ignore_eos else tuple(end_token_ids)
-    return checked(
-        Sampling(
-            seed=wanted.seed if wanted.HasField("seed") else seed,
-            temperature=wanted.temperature if wanted.HasField("temperature") else 1.0,
-            top_k=wanted.top_k,
-            top_p=wanted.top_p if wanted.HasField("top_p") else 1.0,
-            min_p=wanted.min_p,
-            repetition_penalty=wanted.repetition_penalty if wanted.HasField("repetition_penalty") else 1.0,
-            presence_penalty=wanted.presence_penalty,
-            frequency_penalty=wanted.frequency_penalty,
-            logit_bias=tuple(sorted(wanted.logit_bias.items())),
-            max_tokens=request.max_tokens if request.HasField("max_tokens") else max_tokens,
-            min_tokens=request.min_tokens,
-            stop_token_ids=tuple(dict.fromkeys((*request.stop_token_ids, *end))),
-            logprobs=request.logprobs if request.HasField("logprobs") else None,
-            prompt_logprobs=request.prompt_logprobs if request.HasField("prompt_logprobs") else None,
-        ),
-        "sampling.",
-        "",
-    )
-
-
-def checked(sampling: Sampling, prefix: str, outer: str) -> Sampling:
-    """The same sampling, or InvalidRequest naming the field; `outer` prefixes what public requests keep outside."""
+def _checked(sampling: Sampling, prefix: str) -> Sampling:
     wire.real(prefix + "temperature", sampling.temperature, 0, 100)
     wire.number(prefix + "top_k", sampling.top_k, 0, wire.MAX_TOKEN_ID)
     wire.real(prefix + "top_p", sampling.top_p, 2**-20, 1)
     wire.real(prefix + "min_p", sampling.min_p, 0, 1)
-    wire.real(prefix + "repetition_penalty", sampling.repetition_penalty, 2**-6, 100)
+    wire.real(prefix + "repetition_penalty", sampling.repetition_penalty, 2**-7, 100)
     wire.real(prefix + "presence_penalty", sampling.presence_penalty, -100, 100)
     wire.real(prefix + "frequency_penalty", sampling.frequency_penalty, -100, 100)
     wire.bounded(prefix + "logit_bias", sampling.logit_bias, wire.MAX_LOGIT_BIAS)
     for token_id, bias in sampling.logit_bias:
         wire.number(prefix + "logit_bias", token_id, 0, wire.MAX_TOKEN_ID)
         wire.real(prefix + "logit_bias", bias, -1000, 1000)
-    wire.number(outer + "max_tokens", sampling.max_tokens, 1, wire.MAX_TOKENS)
-    wire.number(outer + "min_tokens", sampling.min_tokens, 0, sampling.max_tokens)
-    wire.token_ids(outer + "stop_token_ids", sampling.stop_token_ids, wire.MAX_STOP_TOKENS)
+    wire.number(prefix + "max_tokens", sampling.max_tokens, 1, wire.MAX_TOKENS)
+    wire.number(prefix + "min_tokens", sampling.min_tokens, 0, sampling.max_tokens)
+    wire.token_ids(prefix + "stop_token_ids", sampling.stop_token_ids, wire.MAX_STOP_TOKENS)
     if sampling.logprobs is not None:
-        wire.number(outer + "logprobs", sampling.logprobs, 0, wire.MAX_TOP_LOGPROBS)
+        wire.number(prefix + "logprobs", sampling.logprobs, 0, wire.MAX_TOP_LOGPROBS)
     if sampling.prompt_logprobs is not None:
-        wire.number(outer + "prompt_logprobs", sampling.prompt_logprobs, 0, wire.MAX_TOP_LOGPROBS)
+        wire.number(prefix + "prompt_logprobs", sampling.prompt_logprobs, 0, wire.MAX_TOP_LOGPROBS)
     return sampling

@@ -1,0 +1,96 @@
+"""Renders a conversation with the model's own chat template: the same text as transformers' apply_chat_template.
+
+Templates come from the model folder, never from a client, and even so run in a sandbox with bounds on messages, output
+and time. Knows nothing of tokens.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Template, TemplateError
+
+from common.text.files import read_object, read_text
+from common.text.sandbox import TICK, Refused, Sandbox, TooLong
+from common.types.errors import ModelError, invalid
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLimits:
+    """Bounds on one rendering."""
+
+    max_messages: int = 1024
+    max_chars: int = 1 << 20
+    max_seconds: float = 2.0
+
+
+class ChatTemplate:
+    """A compiled template; immutable, safe to use from several threads."""
+
+    def __init__(self, source: str, special_tokens: Mapping[str, str], limits: ChatLimits = ChatLimits()) -> None:
+        self._sandbox = Sandbox()
+        try:
+            self._template: Template = self._sandbox.bounded_template(source)
+        except TemplateError as error:
+            raise ModelError("the model's chat template does not compile", "Check chat_template.jinja") from error
+        self._special_tokens, self._limits = dict(special_tokens), limits
+
+    @classmethod
+    def load(
+        cls, folder: Path, special_tokens: Mapping[str, str], limits: ChatLimits = ChatLimits()
+    ) -> "ChatTemplate | None":
+        """None when the model has no template."""
+        source = read_text(folder / "chat_template.jinja")
+        if source is None:
+            source = _from_config(read_object(folder / "tokenizer_config.json").get("chat_template"))
+        return None if source is None else cls(source, special_tokens, limits)
+
+    def render(self, messages: Sequence[tuple[str, str]], add_generation_prompt: bool = True) -> str:
+        """Of (role, content) pairs, oldest first. Raises InvalidRequest, whatever goes wrong in the template."""
+        if not 1 <= len(messages) <= self._limits.max_messages:
+            raise invalid("chat.messages", f"must have between 1 and {self._limits.max_messages} entries")
+        if not all(role for role, _ in messages):
+            raise invalid("chat.messages.role", "must be set")
+        try:
+            return self._render(messages, add_generation_prompt)
+        except Refused as error:
+            raise invalid("chat.messages", f"the model's chat template refuses them: {error.reason}") from error
+        except TooLong as error:
+            raise invalid("chat.messages", "take too long or too much room to render") from error
+        except Exception as error:
+            raise invalid("chat.messages", "cannot be rendered with the model's chat template") from error
+
+    def _render(self, messages: Sequence[tuple[str, str]], add_generation_prompt: bool) -> str:
+        deadline = time.monotonic() + self._limits.max_seconds
+
+        def tick() -> None:
+            if time.monotonic() > deadline:
+                raise TooLong
+
+        variables: dict[str, Any] = {
+            "messages": [{"role": role, "content": content} for role, content in messages],
+            "tools": None,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+            **self._special_tokens,
+            TICK: tick,
+        }
+        pieces: list[str] = []
+        num_chars = 0
+        for piece in self._template.generate(variables):
+            pieces.append(piece)
+            num_chars += len(piece)
+            if num_chars > self._limits.max_chars:
+                raise TooLong
+        return "".join(pieces)
+
+
+def _from_config(said: object) -> str | None:
+    """One template, or the default one of several, listed or by name."""
+    if isinstance(said, list):
+        said = {entry.get("name"): entry.get("template") for entry in said if isinstance(entry, dict)}
+    if isinstance(said, dict):
+        said = said.get("default")
+    return said if isinstance(said, str) else None

@@ -1,0 +1,88 @@
+"""Text to token ids and back, for one model folder: the same ids and texts as transformers' AutoTokenizer.
+
+`tokenizer.json` says it all: also whether tokens are put in front or behind (`add_bos_token` beside it is ignored, as
+transformers does). Knows nothing of chats or streams.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, pre_tokenizers
+
+from common.text.files import read_object, read_text
+from common.text.special import SpecialTokens
+from common.types.errors import ModelError
+
+_LLAMA_TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+
+
+class Tokenizer:
+    """Immutable after loading; safe to use from several threads."""
+
+    def __init__(self, backend: Backend, special: SpecialTokens) -> None:
+        self.backend = backend
+        self.special_tokens = special.named
+        self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
+        self.bos_token_id = self.token_id(self.special_tokens.get("bos_token"))
+        self.eos_token_id = self.token_id(self.special_tokens.get("eos_token"))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokenizer":
+        """Raises ModelError, which says what is missing or broken."""
+        path = folder / "tokenizer.json"
+        text = read_text(path)
+        if text is None:
+            raise ModelError(
+                f"there is no tokenizer.json in {folder}",
+                "Save the model's tokenizer with transformers (tokenizer.save_pretrained)",
+            )
+        try:
+            backend = Backend.from_str(text)
+        except Exception as error:
+            raise ModelError(f"{path} is broken or of an unknown kind", "Download the model again") from error
+        config = read_object(folder / "tokenizer_config.json")
+        if '"ByteLevel"' not in text and _rebuilt_by_transformers(backend, config, read_object(folder / "config.json")):
+            config = {**_LLAMA_TOKENS, **config}
+            _like_llama(backend, config)
+        backend.no_truncation()
+        backend.no_padding()
+        special = SpecialTokens.load(folder, config)
+        special.complete(backend)
+        backend.encode_special_tokens = bool(config.get("split_special_tokens", False))
+        return cls(backend, special)
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        ids: list[int] = self.backend.encode(text, add_special_tokens=add_special_tokens).ids
+        return ids
+
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """Ids without a token are left out; incomplete characters become U+FFFD."""
+        text: str = self.backend.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
+        return text
+
+    def token_id(self, token: str | None) -> int | None:
+        return None if token is None else self.backend.token_to_id(token)
+
+
+def _rebuilt_by_transformers(backend: Backend, config: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
+    """Whether transformers 5 keeps only vocabulary and merges of the file, and makes the rest itself.
+
+    It does for models of type llama whose tokenizer calls itself LlamaTokenizer and is not byte-level.
+    """
+    name = str(config.get("tokenizer_class") or model.get("tokenizer_class") or "").removesuffix("Fast")
+    is_bpe = type(backend.model).__name__ == "BPE"
+    return is_bpe and name == "LlamaTokenizer" and model.get("model_type", "llama") == "llama"
+
+
+def _like_llama(backend: Backend, config: Mapping[str, Any]) -> None:
+    """A space goes in front of the text, of every stretch between special tokens (legacy), or nowhere."""
+    in_front = config.get("add_prefix_space") is not False
+    scheme = ("always" if config.get("legacy") else "first") if in_front else "never"
+    backend.normalizer = None
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme, split=False)
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    backend.decoder = decoders.Sequence([*steps, decoders.Strip(content=" ", left=1)] if in_front else steps)
+    backend.model.byte_fallback = True
+    backend.model.fuse_unk = True
