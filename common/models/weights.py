@@ -43,12 +43,10 @@ def load_parameters(
 
 
 def _check(files: tuple[WeightFile, ...], wanted: dict[str, torch.Tensor], tied: bool) -> None:
-    """Refuses missing, unexpected, doubled and misshapen tensors before any memory is taken."""
+    """Refuses missing, unexpected and misshapen tensors before any memory is taken."""
     seen: set[str] = set()
     for file in files:
         for tensor in file.tensors:
-            if tensor.name in seen:
-                raise ModelError(f"{tensor.name} is stored twice", "Delete the weight files of the other model.")
             seen.add(tensor.name)
             # older tools stored this table, which is computed here; and the head of a tied model, compared below
             if tensor.name.endswith("rotary_emb.inv_freq") or (tied and tensor.name == HEAD):
