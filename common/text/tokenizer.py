@@ -27,6 +27,9 @@ class Tokenizer:
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
         self.bos_token_id = self.token_id(self.special_tokens.get("bos_token"))
         self.eos_token_id = self.token_id(self.special_tokens.get("eos_token"))
+        added = backend.get_added_tokens_decoder()
+        self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
+        self.byte_ids = _byte_ids(backend)
 
     @classmethod
     def load(cls, folder: Path) -> "Tokenizer":
@@ -64,6 +67,14 @@ class Tokenizer:
 
     def token_id(self, token: str | None) -> int | None:
         return None if token is None else self.backend.token_to_id(token)
+
+
+def _byte_ids(backend: Backend) -> dict[int, int]:
+    """Tokens that stand for one byte of a character, with the byte, where the decoder puts such bytes together."""
+    if "ByteFallback" not in repr(backend.decoder):
+        return {}
+    ids = ((backend.token_to_id(f"<0x{byte:02X}>"), byte) for byte in range(256))
+    return {token_id: byte for token_id, byte in ids if token_id is not None}
 
 
 def _rebuilt_by_transformers(backend: Backend, config: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
