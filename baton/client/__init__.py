@@ -1,6 +1,6 @@
 """The async client: what a user of a running fleet imports. Owns calls, never what is served."""
 
-from baton.client.calls import ServerFailed
+from baton.client.calls import ServerFailed, Unreachable
 from baton.client.client import Client
 from baton.client.fleet import Fleet
 from baton.client.prompts import Asking, Chat, Message, Prompt
@@ -40,5 +40,6 @@ __all__ = [
     "ServerFailed",
     "Timings",
     "Tokens",
+    "Unreachable",
     "Usage",
 ]

@@ -22,6 +22,10 @@ class ServerFailed(BatonError):
     """The server broke or does not know the call; its log has more, under the error id in the text."""
 
 
+class Unreachable(Unavailable):
+    """Nothing answers at the target."""
+
+
 class Calls:
     """One channel to one target, and the patience of its owner."""
 
@@ -98,5 +102,5 @@ def typed(error: grpc.aio.AioRpcError, leg: str, target: str) -> BatonError:
     if isinstance(found, BatonError):
         return found
     if error.code() is grpc.StatusCode.UNAVAILABLE:
-        return Unavailable(f"{target} cannot be reached", leg, UNREACHABLE_RETRY_MS)
+        return Unreachable(f"{target} cannot be reached", leg, UNREACHABLE_RETRY_MS)
     return ServerFailed(f"{target} could not answer: {found.detail}")

@@ -149,4 +149,11 @@ class PoolConfig:
     deadline_s: float = field(default=10.0, metadata=about("longest time to wait", "S", least=0.001))
 
 
-CONFIGS: tuple[type, ...] = (RouterConfig, WorkerConfig, UpConfig, AskConfig, PoolConfig)
+@dataclass(frozen=True, slots=True)
+class DoctorConfig:
+    """What this machine has, what of it Baton can use, and what to do about the rest."""
+
+    probe_size: int = field(default=64 << 20, metadata=about("how much to copy when measuring a transport", size=True))
+
+
+CONFIGS: tuple[type, ...] = (RouterConfig, WorkerConfig, UpConfig, AskConfig, PoolConfig, DoctorConfig)

@@ -89,9 +89,10 @@ def read_toml(path: str) -> dict[str, object]:
         raise ConfigError(f"The configuration file {path} is not TOML: {error}", "Correct that line") from error
 
 
-def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process started by this one: its own, and more."""
-    return {**os.environ, **more}
+def child_environment(argv: Sequence[str], more: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process started by this one: its own and more, and the file its own --config named."""
+    file = config_file(argv, os.environ)
+    return {**os.environ, **more, **({PREFIX + "CONFIG": os.path.abspath(file)} if file else {})}
 
 
 def _pick(

@@ -39,6 +39,20 @@ def toml_text(config: Any, sources: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def shared_flags(config: Any, cls: type) -> tuple[str, ...]:
+    """The settings of `config` that `cls` knows too, as flags; secrets are left to the environment."""
+    known = {option.name for option in options(cls)}
+    shared = [option for option in options(type(config)) if option.name in known and not option.group]
+    return tuple(_flag(option, getattr(config, option.name)) for option in shared if not option.secret)
+
+
+def _flag(option: Option, value: Any) -> str:
+    if option.kind is bool:
+        return option.flag if value else f"--no-{option.flag[2:]}"
+    text = format_size(value) if option.size else ",".join(value) if option.kind is tuple else str(value)
+    return f"{option.flag}={text}"
+
+
 def _apart(option: Option) -> bool:
     return option.positional or bool(option.group)
 

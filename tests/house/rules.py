@@ -105,7 +105,9 @@ def placement(source: Source) -> Iterator[str]:
     for module, line in imports(source):
         if module.split(".")[0] == "triton" and not fnmatch(source.path, "*common/kernels/*"):
             yield f"{source.path}:{line} imports triton outside common/kernels"
-        if re.fullmatch(r"baton\.v1\.\w+_pb2(_grpc)?", module) and not any(fnmatch(source.path, pattern) for pattern in wire):
+        if re.fullmatch(r"baton\.v1\.\w+_pb2(_grpc)?", module) and not any(
+            fnmatch(source.path, pattern) for pattern in wire
+        ):
             yield f"{source.path}:{line} imports {module}; convert in common/net"
     for item in ast.walk(source.tree):
         reads = isinstance(item, ast.Attribute) and dotted(item) in ENVIRONMENT

@@ -1,0 +1,84 @@
+"""`baton up`: a router and its workers on this machine, until Ctrl-C."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+from baton.cli.lines import Lines
+from baton.cli.plan import plan, reachable
+from baton.cli.ready import watch
+from baton.cli.supervisor import Supervisor
+from baton.client import Fleet
+from baton.demo import make_demo
+from common.types.config import UpConfig
+from common.types.errors import BatonError, StartupError
+from common.types.resolve import child_environment, load
+
+DEMO = Path(".baton/demo")
+NAME = "baton"
+
+
+def run(argv: Sequence[str]) -> int:
+    config = load(UpConfig, "baton up", argv)
+    lines = Lines(sys.stdout, plain=config.log_format == "json")
+
+    def say(text: str) -> None:
+        lines.write(NAME, text)
+
+    config = replace(config, model=_model(config.model, say))
+    key = config.cache_key or secrets.token_hex(32)
+    environment = child_environment(argv, {"BATON_CACHE_KEY": key, "PYTHONUNBUFFERED": "1"})
+    specs = plan(config, sorted(os.sched_getaffinity(0)), environment)
+    say(f"starting {', '.join(spec.name for spec in specs)}")
+
+    async def supervise() -> bool:
+        health = _narrate(config, say)
+        supervisor = Supervisor(specs, health=health, say=say, on_line=lines.write, drain_s=config.drain_s)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, supervisor.stop)
+        async with aclosing(health):
+            return await supervisor.run()
+
+    ended_well = asyncio.run(supervise())
+    say("ended")
+    return 0 if ended_well else 1
+
+
+def _model(model: str, say: Callable[[str], None]) -> str:
+    if model:
+        if not (Path(model) / "config.json").is_file():
+            raise StartupError(f"{model} is no model folder: it has no config.json", "Check --model")
+        return model
+    if make_demo(DEMO):
+        say(f"made a tiny demo model in {DEMO}: its weights are random, so it speaks gibberish")
+    return str(DEMO)
+
+
+async def _narrate(config: UpConfig, say: Callable[[str], None]) -> AsyncGenerator[bool]:
+    """Tells when the fleet begins and ceases to serve."""
+    async with aclosing(watch(reachable(config.grpc))) as health:
+        async for serving in health:
+            if serving:
+                say(f"ready: {await _members(config)}")
+                say(f"clients connect to {reachable(config.grpc)} (gRPC); operators to {reachable(config.fleet)}")
+                say(f"try: baton generate --grpc {reachable(config.grpc)} 'Once upon a time'")
+            else:
+                say("not serving: the router is away, or a pool has no member")
+            yield serving
+
+
+async def _members(config: UpConfig) -> str:
+    try:
+        async with Fleet(reachable(config.fleet)) as fleet:
+            members = await fleet.members()
+    except BatonError as error:
+        return f"members unknown ({error})"
+    names = ", ".join(sorted(member.hello.member for member in members))
+    return f"{len(members)} of {config.prefill + config.decode} workers have joined ({names})"

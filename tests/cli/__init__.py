@@ -1,0 +1,1 @@
+"""The commands, with small fake children and scripted routers."""

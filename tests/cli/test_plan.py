@@ -1,0 +1,69 @@
+"""Which processes run, with flags their own configurations understand."""
+
+from baton.cli.child import ChildSpec
+from baton.cli.plan import plan, reachable, share
+from common.types.config import RouterConfig, UpConfig, WorkerConfig
+from common.types.resolve import resolve
+
+
+def worker(spec: ChildSpec) -> WorkerConfig:
+    return resolve(WorkerConfig, spec.argv[3:], {}, {})
+
+
+def test_router_first_then_both_pools() -> None:
+    specs = plan(UpConfig(model="m", prefill=1, decode=2), [0, 1, 2, 3], {})
+    assert [spec.name for spec in specs] == ["router", "prefill-0", "decode-0", "decode-1"]
+    assert [spec.stage for spec in specs] == [0, 1, 1, 1]
+    assert [spec.argv[2] for spec in specs] == ["router", "prefill_worker", "decode_worker", "decode_worker"]
+
+
+def test_flags_are_understood_by_those_who_get_them() -> None:
+    config = UpConfig(
+        model="m", model_id="id", grpc="127.0.0.1:1", fleet="0.0.0.0:2", expose=True, kv_memory=1 << 30, drain_s=5
+    )
+    router, prefill, _ = plan(config, [0, 1], {"A": "b"})
+    seen = resolve(RouterConfig, router.argv[3:], {}, {})
+    assert (seen.model, seen.model_id, seen.grpc, seen.fleet, seen.expose) == (
+        "m",
+        "id",
+        "127.0.0.1:1",
+        "0.0.0.0:2",
+        True,
+    )
+    assert seen.timeouts.drain_s == 5
+    assert worker(prefill).routers == ("127.0.0.1:2",)
+    assert (worker(prefill).name, worker(prefill).kv_memory) == ("prefill-0", 1 << 30)
+    assert router.environment == {"A": "b"}
+
+
+def test_workers_get_cores_of_their_own_when_there_are_enough() -> None:
+    _, prefill, decode = plan(UpConfig(model="m"), [0, 1, 2, 3, 4], {})
+    assert (worker(prefill).cores, worker(prefill).threads) == ("0,1,2", 3)
+    assert (worker(decode).cores, worker(decode).threads) == ("3,4", 2)
+
+
+def test_too_few_cores_are_shared() -> None:
+    _, prefill, *_ = plan(UpConfig(model="m", decode=3), [0, 1], {})
+    assert (worker(prefill).cores, worker(prefill).threads) == ("", 1)
+
+
+def test_pinning_can_be_refused_and_threads_set() -> None:
+    _, prefill, decode = plan(UpConfig(model="m", pin=False), [0, 1, 2, 3], {})
+    assert (worker(prefill).cores, worker(decode).threads) == ("", 2)
+    _, prefill, _ = plan(UpConfig(model="m", threads=7), [0, 1, 2, 3], {})
+    assert worker(prefill).threads == 7
+
+
+def test_shares_are_disjoint_and_whole() -> None:
+    for num_cores in range(1, 20):
+        for num_shares in range(1, num_cores + 1):
+            shares = share(list(range(num_cores)), num_shares)
+            assert sorted(core for each in shares for core in each) == list(range(num_cores))
+            assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert share([0, 1], 3) == ()
+
+
+def test_an_any_address_is_not_dialled() -> None:
+    assert reachable("0.0.0.0:5") == "127.0.0.1:5"
+    assert reachable("[::]:5") == "[::1]:5"
+    assert reachable("host:5") == "host:5"

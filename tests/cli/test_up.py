@@ -1,0 +1,111 @@
+"""`baton up` as a process, over fake modules that stand in for router and workers."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from tests.house.source import ROOT
+
+ROUTER = """
+import asyncio, signal, sys
+from functools import partial
+from baton.v1 import fleet_pb2_grpc
+from common.net.health import Health
+from common.net.server import bind, make_server
+from common.types.config import RouterConfig
+from common.types.resolve import load
+from tests.client.router import ScriptedFleet
+
+async def main():
+    config = load(RouterConfig, "router")
+    print("key", len(config.cache_key), flush=True)
+    health = await Health.open(["baton.v1.Inference"])
+    server = make_server([health.register, partial(fleet_pb2_grpc.add_FleetServicer_to_server, ScriptedFleet())])
+    bind(server, config.grpc)
+    bind(server, config.fleet)
+    await server.start()
+    await health.set_serving(True)
+    end = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
+    await end.wait()
+    await server.stop(0)
+    print("router bye", flush=True)
+
+asyncio.run(main())
+"""
+WORKER = """
+import signal
+from common.types.config import WorkerConfig
+from common.types.resolve import load
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+config = load(WorkerConfig, "worker")
+print("serving", config.model, "to", *config.routers, flush=True)
+signal.sigwait([signal.SIGTERM])
+print("worker bye", flush=True)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+async def start(tmp_path: Path, worker: str = WORKER) -> tuple[asyncio.subprocess.Process, str, str]:
+    for module, code in (("router", ROUTER), ("prefill_worker", worker), ("decode_worker", WORKER)):
+        (tmp_path / module).mkdir()
+        (tmp_path / module / "__init__.py").touch()
+        (tmp_path / module / "__main__.py").write_text(code)
+    grpc, fleet = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "baton.cli.main",
+        "up",
+        "--grpc",
+        grpc,
+        "--fleet",
+        fleet,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    return process, grpc, fleet
+
+
+async def read_until(process: asyncio.subprocess.Process, text: str) -> list[str]:
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not lines or text not in lines[-1]:
+        line = await process.stdout.readline()
+        assert line, lines
+        lines.append(line.decode().rstrip())
+    return lines
+
+
+async def test_up_serves_and_ends_in_order(tmp_path: Path) -> None:
+    process, grpc, fleet = await start(tmp_path)
+    lines = await read_until(process, "try: baton generate")
+    assert "baton      | made a tiny demo model in .baton/demo: its weights are random, so it speaks gibberish" in lines
+    assert "baton      | starting router, prefill-0, decode-0" in lines
+    assert "router     | key 64" in lines
+    assert "baton      | ready: 1 of 2 workers have joined (decode-0)" in lines
+    assert f"--grpc {grpc}" in lines[-1]
+    process.send_signal(signal.SIGINT)
+    ending = await read_until(process, "baton      | ended")
+    assert await process.wait() == 0
+    order = [line for line in ending if "bye" in line]
+    assert order[0] == "router     | router bye"
+    assert sorted(order[1:]) == ["decode-0   | worker bye", "prefill-0  | worker bye"]
+    assert f"prefill-0  | serving .baton/demo to {fleet}" in lines + ending
+
+
+async def test_up_ends_when_a_worker_cannot_start(tmp_path: Path) -> None:
+    process, _, _ = await start(tmp_path, worker="import sys; sys.exit('no model there')")
+    lines = await read_until(process, "baton      | ended")
+    assert await process.wait() == 1
+    assert "prefill-0  | no model there" in lines

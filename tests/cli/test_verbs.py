@@ -1,0 +1,72 @@
+"""The verbs that talk to a router, as processes."""
+
+from common.types.errors import Overloaded
+from common.types.sampling import FinishReason
+from tests.cli.command import baton
+from tests.client.router import ScriptedFleet, ScriptedInference, accepted, delta, done, serving
+
+
+async def test_generate_prints_the_answer_and_then_where_the_time_went() -> None:
+    inference = ScriptedInference()
+    inference.scripts = [[accepted(), delta("Hel"), delta("lo", finish=FinishReason.STOP), done()]]
+    async with serving(inference) as target:
+        ran = await baton("generate", "say hello", "--grpc", target, "--seed", "5", "--explain", "--stop", "a,b")
+    assert (ran.code, ran.out) == (0, "Hello\n")
+    assert "first token 1.5 ms" in ran.err
+    assert "3 tokens in (1 cached), 2 out" in ran.err
+    assert "prefill: prefill-0 (prefill-0: idle)" in ran.err
+    (request,) = inference.requests
+    assert (request.text, request.sampling.seed, list(request.stop)) == ("say hello", 5, ["a", "b"])
+
+
+async def test_generate_reads_what_is_piped_in() -> None:
+    inference = ScriptedInference()
+    inference.scripts = [[accepted(), done()]]
+    async with serving(inference) as target:
+        ran = await baton("generate", "--grpc", target, text="from a pipe\n")
+    assert ran.code == 0
+    assert inference.requests[0].text == "from a pipe\n"
+
+
+async def test_chat_remembers_and_survives_a_failure() -> None:
+    inference = ScriptedInference()
+    inference.scripts = [
+        [accepted(), delta("one", finish=FinishReason.STOP), done()],
+        [Overloaded("full", 3_600_000)],
+        [accepted(), delta("two", finish=FinishReason.STOP), done()],
+    ]
+    async with serving(inference) as target:
+        ran = await baton("chat", "--grpc", target, "--system", "be brief", text="first\nlost\n\nsecond\n")
+    assert ran.code == 0
+    assert "one" in ran.out
+    assert "two" in ran.out
+    assert "full" in ran.err
+    turns = [(turn.role, turn.content) for turn in inference.requests[-1].chat.messages]
+    assert turns == [("system", "be brief"), ("user", "first"), ("assistant", "one"), ("user", "second")]
+
+
+async def test_pool_lists_the_members() -> None:
+    async with serving(fleet=ScriptedFleet()) as target:
+        ran = await baton("pool", "--fleet", target)
+    head, line = ran.out.splitlines()
+    assert head.split()[:3] == ["member", "role", "state"]
+    assert line.split()[:7] == ["decode-0", "decode", "up", "2", "2", "0", "60/64"]
+
+
+async def test_pool_steers_a_member() -> None:
+    scripted = ScriptedFleet()
+    async with serving(fleet=scripted) as target:
+        assert (await baton("pool", "drain", "decode-0", "--leave", "--fleet", target)).code == 0
+        assert (await baton("pool", "resume", "decode-0", "--fleet", target)).code == 0
+        unknown = await baton("pool", "drain", "decode-9", "--fleet", target)
+    assert scripted.asked == [("drain", "decode-0", True), ("resume", "decode-0", False)]
+    assert unknown.code == 1
+    assert "'decode-9' is not known; known: decode-0" in unknown.err
+
+
+async def test_failures_say_what_to_do() -> None:
+    async with serving() as target:
+        pass
+    ran = await baton("pool", "--fleet", target)
+    assert ran.code == 1
+    assert "cannot be reached. Start a fleet with `baton up`" in ran.err
