@@ -133,7 +133,7 @@ class Landing:
                 first_block, refs = update
                 self._perform(self._lander.ready(id, first_block, refs, self._now()))
         except LenderLost:
-            self._perform(self._lander.source_lost(id, self._now()))
+            await self._lost(id, source)
         except LenderRefused:
             self._perform(self._lander.refused(id, self._now()))
 
@@ -151,7 +151,7 @@ class Landing:
         try:
             verdict = await self._lenders.landed(source, id)
         except LenderLost:
-            self._perform(self._lander.source_lost(id, self._now()))
+            await self._lost(id, source)
         else:
             self._perform(self._lander.verdict(id, verdict, self._now()))
 
@@ -162,8 +162,12 @@ class Landing:
             await self._lenders.renew(source, id)
 
     async def _fence(self, id: AttemptId, source: LoanSource) -> None:
-        await self._lenders.fence(source)
+        await self._lenders.fence(source, id)
         self._perform(self._lander.drained(id, self._now()))
+
+    async def _lost(self, id: AttemptId, source: LoanSource) -> None:
+        self._perform(self._lander.source_lost(id, self._now()))
+        await self._lenders.forget(source)
 
     def _source(self, id: AttemptId) -> LoanSource:
         source = self._journeys[id].source

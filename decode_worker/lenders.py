@@ -50,7 +50,7 @@ class Lenders:
         self._puller = puller
         self._epoch = epoch
         self._timeouts = timeouts
-        self._lines: dict[str, tuple[grpc.aio.Channel, kvtransfer_pb2_grpc.KVTransferStub]] = {}
+        self._lines: dict[LoanSource, tuple[grpc.aio.Channel, kvtransfer_pb2_grpc.KVTransferStub]] = {}
 
     async def fetch(
         self, source: LoanSource, id: AttemptId, num_skip_blocks: int
@@ -107,9 +107,21 @@ class Lenders:
         except (TransportFailed, ChecksumMismatch):
             return None
 
-    async def fence(self, source: LoanSource) -> None:
-        """Returns once nothing of this lender's connections can write here any more."""
-        await self._puller.fence(self._endpoint(source))
+    async def fence(self, source: LoanSource, id: AttemptId) -> None:
+        """Returns once no copy of this attempt can write here any more."""
+        await self._puller.fence(self._endpoint(source), id)
+
+    async def forget(self, source: LoanSource) -> None:
+        """This boot of the lender is gone: its connections are ended, its address may serve another boot."""
+        await self._puller.forget(self._endpoint(source))
+        line = self._lines.pop(source, None)
+        if line is not None:
+            await line[0].close(grace=None)
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Measured bandwidth of hand-offs into this worker."""
+        return self._puller.bytes_per_s
 
     async def close(self) -> None:
         await self._puller.close()
@@ -118,17 +130,20 @@ class Lenders:
 
     async def _describe(self, source: LoanSource) -> tuple[str, list[tuple[str, str, bytes]]]:
         request = kvtransfer_pb2.DescribeRequest(epoch=self._epoch)
-        response = await self._stub(source).Describe(request, timeout=self._timeouts.handoff_s)
+        try:
+            response = await self._stub(source).Describe(request, timeout=self._timeouts.dead_s)
+        except grpc.aio.AioRpcError as error:
+            raise TransportFailed("the lender did not say what it offers") from error
         return response.layout_fingerprint, [(t.transport, t.endpoint, t.ticket) for t in response.transports]
 
     def _endpoint(self, source: LoanSource) -> Endpoint:
         return Endpoint(source.address, source.epoch, lambda: self._describe(source))
 
     def _stub(self, source: LoanSource) -> kvtransfer_pb2_grpc.KVTransferStub:
-        line = self._lines.get(source.address)
+        line = self._lines.get(source)
         if line is None:
             channel = open_channel(source.address)
-            line = self._lines[source.address] = (channel, kvtransfer_pb2_grpc.KVTransferStub(channel))
+            line = self._lines[source] = (channel, kvtransfer_pb2_grpc.KVTransferStub(channel))
         return line[1]
 
 

@@ -158,7 +158,7 @@ class DecodeScheduler:
         if not busy:
             return 0
         wanted = num_rows(sequence)
-        num_copies = wanted - 1 if len(sequence.tokens) % self._tables.block_tokens else 0
+        num_copies = max(0, wanted - 1) if len(sequence.tokens) % self._tables.block_tokens else 0
         return num_copies + min(busy + wanted, self._tables.pool.num_blocks // _HEADROOM_SHARE)
 
     def _num_rows(self) -> int:
