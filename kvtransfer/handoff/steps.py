@@ -7,7 +7,7 @@ from common.types.errors import BatonError
 from common.types.ids import AttemptId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class MemberId:
     """One boot of one worker."""
 
