@@ -10,7 +10,7 @@ from tests.house.source import Source, everything, product
 Rule = Callable[[Source], Iterator[str]]
 
 EVERYWHERE: tuple[Rule, ...] = (rules.floors, rules.placement, rules.bans, rules.names, rules.typed, rules.unfinished)
-IN_PRODUCT: tuple[Rule, ...] = (rules.purity, rules.asserts, rules.documented)
+IN_PRODUCT: tuple[Rule, ...] = (rules.purity, rules.asserts, rules.documented, rules.one_word)
 
 OFFENDERS = [
     (rules.floors, "common/types/x.py", "from common.net import channel"),
@@ -33,7 +33,8 @@ OFFENDERS = [
     (rules.unfinished, "router/x.py", "x = 1  # TO" + "DO later"),
     (rules.asserts, "router/x.py", "def f(x: int) -> None:\n    if x:\n        assert x > 0"),
     (rules.names, "router/x.py", "class PoolManager: pass"),
-    (rules.names, "router/x.py", "def f(page_size: int) -> None: ..."),
+    (rules.one_word, "router/x.py", "def f(page_size: int) -> None: ..."),
+    (rules.one_word, "router/x.py", "class NodeList: pass"),
     (rules.names, "router/x.py", "class A:\n    n_blocks = 1"),
     (rules.names, "router/utils.py", "x = 1"),
     (rules.typed, "router/x.py", "def f(x) -> None: ..."),
