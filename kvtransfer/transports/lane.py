@@ -1,0 +1,104 @@
+"""One thread that writes into the own pool for one connection. Owns the answer to "may anything still write?".
+
+Knows nothing of what is copied or from where. A copy is in flight from the moment it is queued until its function has
+returned in the thread; only then are its blocks safe to give away.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from common.types.ids import AttemptId
+from common.types.kv import Pair
+from kvtransfer.transports.contract import ChecksumMismatch, TransportFailed
+
+FENCED = "the connection was fenced"
+
+
+class Copy:
+    """One fetch in progress: the thread moves `num_landed` on, the loop may ask it to stop."""
+
+    def __init__(self, attempt: AttemptId, pairs: Sequence[Pair]) -> None:
+        self.attempt = attempt
+        self.pairs = pairs
+        self.num_landed = 0
+        self.stopped = False
+
+    def check(self, checksums: Sequence[int]) -> ChecksumMismatch | None:
+        """Counts the next blocks as landed, up to the first whose bytes are not what the lender named."""
+        pairs, position = self.pairs, self.num_landed
+        for checksum in checksums:
+            if checksum != pairs[position].source.checksum:
+                self.num_landed = position
+                return ChecksumMismatch(position, pairs[position].source)
+            position += 1
+        self.num_landed = position
+        return None
+
+
+Outcome = TransportFailed | ChecksumMismatch | None
+"""What went wrong, returned rather than raised: a traceback would keep views of pools alive."""
+
+
+class Lane:
+    """Runs copies one after the other on its own thread."""
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._flying: dict[Copy, asyncio.Future[Outcome]] = {}
+        self._reading: set[asyncio.Future[float]] = set()
+        self._fenced = False
+
+    def in_flight(self, attempt: AttemptId) -> int:
+        return sum(copy.attempt == attempt for copy in self._flying)
+
+    async def run(self, copy: Copy, work: Callable[[Copy], Outcome]) -> None:
+        """Returns when the copy is done; raises what went wrong. Cancelled, it asks the copy to stop and leaves it."""
+        if self._fenced:
+            raise TransportFailed(FENCED)
+        flight = asyncio.get_running_loop().run_in_executor(self._executor, work, copy)
+        self._flying[copy] = flight
+        flight.add_done_callback(lambda _: self._land(copy))
+        try:
+            outcome = await asyncio.shield(flight)
+        except asyncio.CancelledError:
+            copy.stopped = True
+            raise
+        if isinstance(outcome, TransportFailed):
+            reason = FENCED if self._fenced else outcome.reason
+            raise TransportFailed(reason, frozenset(range(copy.num_landed)), refused=outcome.refused)
+        if outcome is not None:
+            raise outcome
+        if copy.num_landed < len(copy.pairs):
+            raise TransportFailed(FENCED, frozenset(range(copy.num_landed)))
+
+    async def apart(self, work: Callable[[], float]) -> float:
+        """Runs something that writes no pool in the same thread, between copies."""
+        if self._fenced:
+            raise TransportFailed(FENCED)
+        reading = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return await asyncio.shield(reading)
+
+    async def drained(self, attempt: AttemptId) -> None:
+        while flying := [flight for copy, flight in self._flying.items() if copy.attempt == attempt]:
+            await asyncio.wait(flying)
+
+    async def fence(self) -> None:
+        """Takes no more copies, asks those in flight to stop, and waits until the thread has left the last one."""
+        self._fenced = True
+        for copy in self._flying:
+            copy.stopped = True
+        while self._flying or self._reading:
+            pending: list[asyncio.Future[Any]] = [*self._flying.values(), *self._reading]
+            await asyncio.wait(pending)
+        self._executor.shutdown(wait=False)
+
+    def _land(self, copy: Copy) -> None:
+        error = self._flying.pop(copy).exception()
+        if error is not None and copy.stopped:
+            # Nobody waits for this copy any more, but a bug in it must not pass in silence.
+            context = {"message": "a stopped copy failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)

@@ -1,0 +1,181 @@
+"""Shared memory, fetcher's side: maps the lender's pool read-only and copies out of it on its own thread.
+
+The mapping outlives the lender's process, so a lender that is killed or frozen in the middle of a copy does no harm;
+whether its blocks were still lent is for the commit rule to find out.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import mmap
+import os
+import socket
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from common.net.background import Background
+from common.types.ids import AttemptId
+from common.types.kv import Pair
+from kvtransfer.transports.contract import Bytes, FetchReport, PoolBytes, TransportFailed, check_pairs
+from kvtransfer.transports.copying import Carry, carry_verified, run_blocks, runs
+from kvtransfer.transports.hello import WELCOME, Hello, Malformed, Welcome, refusal_text
+from kvtransfer.transports.lane import Copy, Lane, Outcome
+from kvtransfer.transports.shm import same_user
+from kvtransfer.transports.sockets import readable
+
+LINGER_S = 15.0
+"""How long a lender's memory outlives it here: the longest a hand-off may take."""
+WARM_BYTES = 64 << 20
+FAULT_AROUND_BYTES = 64 << 10
+"""How much the kernel maps at once when a reader touches memory that is already there."""
+
+
+class ShmFetcher:
+    """A mapped lender."""
+
+    name = "shm"
+
+    def __init__(self, own: PoolBytes, source: Bytes, sock: socket.socket, carry: Carry, linger_s: float) -> None:
+        self._own = own
+        self._source: Bytes | None = source
+        self._sock = sock
+        self._carry = carry
+        self._linger_s = linger_s
+        self._linger: asyncio.TimerHandle | None = None
+        self._lane = Lane("baton-shm")
+        self._tasks = Background()
+        self._tasks.spawn(self._warm())
+        asyncio.get_running_loop().add_reader(sock, self._on_lost)
+
+    @classmethod
+    async def connect(
+        cls,
+        endpoint: str,
+        hello: Hello,
+        own: PoolBytes,
+        *,
+        stall_s: float = 3.0,
+        linger_s: float = LINGER_S,
+        carry: Carry = carry_verified,
+    ) -> "ShmFetcher":
+        """Asks the lender for its memory; raises `TransportFailed` from another host, user, layout or epoch."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        with contextlib.ExitStack() as undo:
+            undo.callback(sock.close)
+            try:
+                async with asyncio.timeout(stall_s):
+                    source = await _request(sock, endpoint, hello)
+            except TimeoutError:
+                raise TransportFailed("the lender did not answer") from None
+            except Malformed as error:
+                raise TransportFailed("the lender does not speak this protocol") from error
+            except OSError as error:
+                raise TransportFailed("the lender's memory cannot be reached from here") from error
+            undo.pop_all()
+        return cls(own, source, sock, carry, linger_s)
+
+    async def fetch(self, attempt: AttemptId, pairs: Sequence[Pair]) -> FetchReport:
+        source = self._mapped()
+        check_pairs(pairs, len(source), self._own.num_blocks)
+        started = time.perf_counter()
+        await self._lane.run(Copy(attempt, pairs), self._copy)
+        return FetchReport(len(pairs) * self._own.block_bytes, time.perf_counter() - started, self.name)
+
+    async def measure(self, num_blocks: int) -> float:
+        num_blocks = min(num_blocks, len(self._mapped()))
+        return await self._lane.apart(lambda: self._sample(num_blocks))
+
+    def in_flight(self, attempt: AttemptId) -> int:
+        return self._lane.in_flight(attempt)
+
+    async def drained(self, attempt: AttemptId) -> None:
+        await self._lane.drained(attempt)
+
+    async def fence(self) -> None:
+        await self._tasks.close()
+        await self._lane.fence()
+
+    async def close(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+        if self._sock.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._sock)
+            self._sock.close()
+        await self.fence()
+        self._source = None
+
+    def _on_lost(self) -> None:
+        """The lender's process is gone. Copies under way may use its memory for a while; then it must be given back."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._sock)
+        self._linger = loop.call_later(self._linger_s, lambda: self._tasks.spawn(self.close()))
+
+    def _mapped(self) -> Bytes:
+        if self._source is None:
+            raise TransportFailed("the connection is closed")
+        return self._source
+
+    def _copy(self, copy: Copy) -> Outcome:
+        source, own = self._mapped(), self._own.blocks
+        for _, start, target, length in runs(copy.pairs, run_blocks(self._own.block_bytes)):
+            if copy.stopped:
+                return None
+            checksums = self._carry(own[target : target + length], source[start : start + length])
+            if mismatch := copy.check(checksums):
+                return mismatch
+        return None
+
+    def _sample(self, num_blocks: int) -> float:
+        """Reads whatever lies in the lender's first blocks, into memory that is thrown away."""
+        scratch = np.ones((num_blocks, self._own.block_bytes), np.uint8)
+        step = run_blocks(self._own.block_bytes)
+        started = time.perf_counter()
+        for first in range(0, num_blocks, step):
+            self._carry(scratch[first : first + step], self._mapped()[first : first + step][: num_blocks - first])
+        return scratch.nbytes / (time.perf_counter() - started)
+
+    async def _warm(self) -> None:
+        """Maps the pool's memory slice by slice between copies: the first copy of a block should not pay for it."""
+        flat = self._mapped().reshape(-1)
+        for start in range(0, len(flat), WARM_BYTES):
+            touched = flat[start : start + WARM_BYTES : FAULT_AROUND_BYTES]
+            await self._lane.apart(lambda touched=touched: float(touched.max()))  # type: ignore[misc]
+
+
+async def _request(sock: socket.socket, endpoint: str, hello: Hello) -> Bytes:
+    await asyncio.get_running_loop().sock_connect(sock, _address(endpoint))
+    if not same_user(sock):
+        raise TransportFailed("the lender runs as another user")
+    await asyncio.get_running_loop().sock_sendall(sock, hello.pack())
+    await readable(sock)
+    data, descriptors, _, _ = socket.recv_fds(sock, WELCOME.size, 1, socket.MSG_CMSG_CLOEXEC)
+    try:
+        welcome = Welcome.unpack(data)
+        if welcome.status:
+            raise TransportFailed(refusal_text(welcome.status))
+        if len(descriptors) != 1 or welcome.block_bytes != hello.block_bytes:
+            raise Malformed("a welcome without memory")
+        return _map(descriptors[0], welcome)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _address(endpoint: str) -> str:
+    kind, _, name = endpoint.partition(":")
+    if kind not in ("unix", "unix-abstract") or not name:
+        raise TransportFailed("the lender's shared memory has an unknown kind of address")
+    return name if kind == "unix" else f"\0{name}"
+
+
+def _map(descriptor: int, welcome: Welcome) -> Bytes:
+    """The lender's blocks, unless their memory could shrink or is smaller than it says."""
+    num_bytes = welcome.num_blocks * welcome.block_bytes
+    if not fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
+        raise TransportFailed("the lender's memory is not sealed against shrinking")
+    if not 0 < num_bytes <= os.fstat(descriptor).st_size:
+        raise TransportFailed("the lender's memory is smaller than it says")
+    memory = mmap.mmap(descriptor, num_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
+    return np.frombuffer(memory, np.uint8).reshape(welcome.num_blocks, welcome.block_bytes)

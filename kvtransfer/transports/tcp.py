@@ -1,0 +1,152 @@
+"""TCP, lender's side: answers requests for lent blocks straight from the pool's memory.
+
+Each block is checked against the loan table right before it is sent. Nothing is encrypted: loopback, or said aloud.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterator, Sequence
+
+from common.types.errors import StartupError
+from common.types.ids import AttemptId
+from kvtransfer.transports.contract import Lends, PoolBytes
+from kvtransfer.transports.frames import REQUEST, Kind, RequestHead, attempt_key, pack_frame
+from kvtransfer.transports.hello import Doorkeeper, Malformed, Refusal, Welcome
+from kvtransfer.transports.listener import Listener
+from kvtransfer.transports.sockets import readable, receive, send_vector, tune
+
+BATCH_BYTES = 1 << 20
+MAX_PROBE_BYTES = 64 << 20
+
+
+class TcpLender:
+    """Lends one pool to anyone with a ticket who can reach it."""
+
+    name = "tcp"
+
+    def __init__(
+        self,
+        pool: PoolBytes,
+        epoch: int,
+        lends: Lends,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        advertise: str = "",
+        expose: bool = False,
+        receipt_s: float = 2.0,
+        stall_s: float = 3.0,
+        max_connections: int = 256,
+        max_strangers: int = 64,
+    ) -> None:
+        self._lends = lends
+        self._host, self._port = host, port
+        self._advertise = advertise
+        self._expose = expose
+        self._receipt_s = receipt_s
+        self._stall_s = stall_s
+        self._max_connections = max_connections
+        self._max_strangers = max_strangers
+        self._blocks = pool.blocks
+        self._nothing = memoryview(bytes(pool.block_bytes))
+        self._doorkeeper = Doorkeeper(epoch, pool.layout, pool.num_blocks, pool.block_bytes)
+        self._listener: Listener | None = None
+        self._endpoint = ""
+
+    async def start(self) -> None:
+        listening = self._bind()
+        host, port = listening.getsockname()[:2]
+        host = self._advertise or host
+        self._endpoint = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._listener = Listener(
+            listening,
+            self._doorkeeper,
+            self._serve,
+            receipt_s=self._receipt_s,
+            max_connections=self._max_connections,
+            max_strangers=self._max_strangers,
+        )
+        self._listener.start()
+
+    def endpoint(self) -> str:
+        return self._endpoint
+
+    def ticket(self, fetcher_epoch: int) -> bytes:
+        return self._doorkeeper.ticket(fetcher_epoch)
+
+    async def close(self) -> None:
+        if self._listener is not None:
+            await self._listener.close()
+            self._listener = None
+
+    def _bind(self) -> socket.socket:
+        try:
+            address = ipaddress.ip_address("127.0.0.1" if self._host == "localhost" else self._host)
+        except ValueError as error:
+            raise StartupError("the tcp transport listens on an IP address", "Give one, such as 127.0.0.1") from error
+        if not address.is_loopback and not self._expose:
+            raise StartupError(
+                "the tcp transport would be reachable from other machines, unencrypted",
+                "Listen on 127.0.0.1, or allow it with expose",
+            )
+        if address.is_unspecified and not self._advertise:
+            raise StartupError("the tcp transport listens on every address", "Say which one peers use (advertise)")
+        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tune(listening)
+            listening.bind((str(address), self._port))
+        except OSError as error:
+            listening.close()
+            raise StartupError(
+                f"the tcp transport cannot listen: {error.strerror}",
+                "Choose an address of this machine and a free port",
+            ) from error
+        return listening
+
+    async def _serve(self, sock: socket.socket, welcome: Welcome) -> None:
+        tune(sock)
+        await asyncio.get_running_loop().sock_sendall(sock, welcome.pack())
+        while True:
+            await readable(sock)
+            try:
+                async with asyncio.timeout(self._receipt_s):
+                    head = RequestHead.unpack(await receive(sock, REQUEST.size))
+                    attempt, entries = head.body(await receive(sock, head.num_bytes))
+                if head.kind is Kind.PROBE:
+                    answer = self._probe(head.num_entries)
+                else:
+                    answer = self._lent(attempt, entries)
+            except Malformed:
+                parts = [memoryview(pack_frame(0, 0, 0, 0, Refusal.MALFORMED))]
+                return await send_vector(sock, parts, self._stall_s)
+            for parts in answer:
+                await send_vector(sock, parts, self._stall_s)
+
+    def _lent(self, attempt: AttemptId, entries: Sequence[tuple[int, int]]) -> Iterator[list[memoryview]]:
+        """Frames and blocks in batches, made one batch ahead of sending it; a refusal ends the answer."""
+        key, num_bytes = attempt_key(attempt), len(self._nothing)
+        parts: list[memoryview] = []
+        for block, generation in entries:
+            status = 0
+            if block >= len(self._blocks):
+                status = Refusal.RANGE
+            elif not self._lends(attempt, block, generation):
+                status = Refusal.NOT_LENT
+            parts.append(memoryview(pack_frame(key, block, generation, num_bytes, status)))
+            if status:
+                break
+            parts.append(self._blocks[block].data)
+            if len(parts) // 2 * num_bytes >= BATCH_BYTES:
+                yield parts
+                parts = []
+        if parts:
+            yield parts
+
+    def _probe(self, num_blocks: int) -> Iterator[list[memoryview]]:
+        num_bytes = len(self._nothing)
+        if num_blocks > max(1, MAX_PROBE_BYTES // num_bytes):
+            raise Malformed("a probe beyond its bounds")
+        return ([memoryview(pack_frame(0, block, 0, num_bytes)), self._nothing] for block in range(num_blocks))

@@ -1,0 +1,182 @@
+"""TCP, fetcher's side: asks for blocks and receives them straight into the own pool, on its own thread.
+
+A stream stays in step: when a copy is stopped or fails, what was already asked for is received into scratch memory, so
+that the next copy can use the connection. A stream that is out of step is never used again.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from common.cache.checksum import block_checksum
+from common.types.ids import AttemptId
+from common.types.kv import Pair
+from kvtransfer.transports.contract import Digest, FetchReport, PoolBytes, TransportFailed, check_pairs
+from kvtransfer.transports.frames import FRAME, MAX_ENTRIES, attempt_key, frame_status, pack_probe, pack_request
+from kvtransfer.transports.hello import WELCOME, Hello, Malformed, Welcome, refusal_text
+from kvtransfer.transports.lane import Copy, Lane, Outcome
+from kvtransfer.transports.sockets import Disconnected, receive, tune
+
+WINDOW_BYTES = 8 << 20
+"""Asked for at once; two windows are under way, so that the stream never waits for a question."""
+NUM_WINDOWS = 2
+T = TypeVar("T")
+
+
+class TcpFetcher:
+    """A connected lender."""
+
+    name = "tcp"
+
+    def __init__(self, own: PoolBytes, sock: socket.socket, num_source_blocks: int, digest: Digest) -> None:
+        self._own = own
+        self._sock = sock
+        self._num_source_blocks = num_source_blocks
+        self._digest = digest
+        self._scratch = memoryview(bytearray(own.block_bytes))
+        self._head = memoryview(bytearray(FRAME.size))
+        self._window = min(MAX_ENTRIES, max(1, WINDOW_BYTES // own.block_bytes))
+        self._lane = Lane("baton-tcp")
+        self._broken = ""
+
+    @classmethod
+    async def connect(
+        cls, endpoint: str, hello: Hello, own: PoolBytes, *, stall_s: float = 3.0, digest: Digest = block_checksum
+    ) -> "TcpFetcher":
+        """Connects and introduces this worker; raises `TransportFailed` when that does not work out."""
+        try:
+            async with asyncio.timeout(stall_s):
+                sock, welcome = await _introduce(endpoint, hello)
+        except TimeoutError:
+            raise TransportFailed("the lender did not answer") from None
+        except Malformed as error:
+            raise TransportFailed("the lender does not speak this protocol") from error
+        except (OSError, Disconnected) as error:
+            raise TransportFailed("the lender cannot be reached") from error
+        # From here on only the lane's thread reads and writes, and the kernel watches the clock.
+        sock.setblocking(True)
+        stall = struct.pack("ll", int(stall_s), int(stall_s % 1 * 1e6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, stall)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, stall)
+        return cls(own, sock, welcome.num_blocks, digest)
+
+    async def fetch(self, attempt: AttemptId, pairs: Sequence[Pair]) -> FetchReport:
+        check_pairs(pairs, self._num_source_blocks, self._own.num_blocks)
+        started = time.perf_counter()
+        await self._lane.run(Copy(attempt, pairs), self._copy)
+        return FetchReport(len(pairs) * self._own.block_bytes, time.perf_counter() - started, self.name)
+
+    async def measure(self, num_blocks: int) -> float:
+        return await self._lane.apart(lambda: self._in_step(lambda: self._sample(num_blocks)))
+
+    def in_flight(self, attempt: AttemptId) -> int:
+        return self._lane.in_flight(attempt)
+
+    async def drained(self, attempt: AttemptId) -> None:
+        await self._lane.drained(attempt)
+
+    async def fence(self) -> None:
+        """Shuts the stream down first: a thread that waits for a frozen lender wakes up at once."""
+        if self._sock.fileno() >= 0:
+            with contextlib.suppress(OSError):  # The lender was faster.
+                self._sock.shutdown(socket.SHUT_RDWR)
+        await self._lane.fence()
+        self._sock.close()
+
+    async def close(self) -> None:
+        await self.fence()
+
+    def _copy(self, copy: Copy) -> Outcome:
+        """Runs in the lane's thread."""
+        try:
+            return self._in_step(lambda: self._stream(copy))
+        except TransportFailed as failure:
+            return TransportFailed(failure.reason, refused=failure.refused)
+
+    def _in_step(self, work: Callable[[], T]) -> T:
+        """Translates what goes wrong on the stream, and marks it as never to be used again."""
+        if self._broken:
+            raise TransportFailed(self._broken)
+        try:
+            return work()
+        except BlockingIOError:
+            self._broken = "the lender stopped sending"
+        except Malformed:
+            self._broken = "the lender sent something else than was asked for"
+        except (OSError, Disconnected):
+            self._broken = "the lender closed the connection"
+        raise TransportFailed(self._broken)
+
+    def _stream(self, copy: Copy) -> Outcome:
+        starts = deque(range(0, len(copy.pairs), self._window))
+        asked: deque[Sequence[Pair]] = deque()
+        outcome: Outcome = None
+        while starts or asked:
+            while starts and len(asked) < NUM_WINDOWS and outcome is None and not copy.stopped:
+                start = starts.popleft()
+                asked.append(copy.pairs[start : start + self._window])
+                self._sock.sendall(pack_request(copy.attempt, asked[-1]))
+            if not asked:
+                break
+            outcome = self._receive(copy, asked.popleft(), outcome)
+        return outcome
+
+    def _receive(self, copy: Copy, window: Sequence[Pair], outcome: Outcome) -> Outcome:
+        """One window's frames; into scratch memory once the copy has failed or was stopped."""
+        key, num_bytes, own = attempt_key(copy.attempt), self._own.block_bytes, self._own.blocks
+        for pair in window:
+            self._fill(self._head)
+            source = pair.source
+            if status := frame_status(bytes(self._head), key, source.block, source.generation, num_bytes):
+                return outcome or TransportFailed(refusal_text(status), refused=True)
+            if outcome is not None or copy.stopped:
+                self._fill(self._scratch)
+                continue
+            block = own[pair.target]
+            self._fill(block.data)
+            outcome = copy.check((self._digest(block),))
+        return outcome
+
+    def _fill(self, view: memoryview) -> None:
+        count = self._sock.recv_into(view, 0, socket.MSG_WAITALL)
+        if count < len(view):
+            # The kernel waits for all of it: less means that the stream ended, or stalled in the middle of a block.
+            raise Disconnected
+
+    def _sample(self, num_blocks: int) -> float:
+        started = time.perf_counter()
+        self._sock.sendall(pack_probe(num_blocks))
+        for block in range(num_blocks):
+            self._fill(self._head)
+            if status := frame_status(bytes(self._head), 0, block, 0, self._own.block_bytes):
+                raise TransportFailed(refusal_text(status))
+            self._fill(self._scratch)
+        return num_blocks * self._own.block_bytes / (time.perf_counter() - started)
+
+
+async def _introduce(endpoint: str, hello: Hello) -> tuple[socket.socket, Welcome]:
+    loop = asyncio.get_running_loop()
+    host, _, port = endpoint.rpartition(":")
+    if not port.isdecimal() or not host:
+        raise Malformed("an endpoint without a port")
+    found = await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = found[0]
+    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+    try:
+        tune(sock)
+        await loop.sock_connect(sock, address)
+        await loop.sock_sendall(sock, hello.pack())
+        welcome = Welcome.unpack(await receive(sock, WELCOME.size))
+        if welcome.status:
+            raise TransportFailed(refusal_text(welcome.status))
+        if welcome.block_bytes != hello.block_bytes:
+            raise Malformed("a welcome with other blocks")
+    except BaseException:
+        sock.close()
+        raise
+    return sock, welcome
