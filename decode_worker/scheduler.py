@@ -8,7 +8,6 @@ down. Decode rows go into every step, chunks of prompts into what its token budg
 sequence with the least progress gives its own back and waits again: its tokens are kept and never sent twice.
 """
 
-from bisect import insort
 from dataclasses import replace
 
 from common.engine.compose import drawn_tokens, finish_reason, make_plan, new_scores, nothing_to_choose
@@ -37,9 +36,9 @@ from common.types.attempt import Attempt
 from common.types.errors import Unavailable
 from common.types.ids import AttemptId
 from common.types.sampling import SampledToken
+from decode_worker.batch import Batch
 from decode_worker.resident import Phase, Resident, num_rows
 
-_HEADROOM_SHARE = 32  # at most one in so many blocks is kept for those already running
 Row = tuple[AttemptId, SampledToken]
 
 
@@ -51,8 +50,7 @@ class DecodeScheduler:
         self._tables = tables
         self._pace = Pace()
         self._residents: dict[AttemptId, Resident] = {}
-        self._waiting: list[Sequence] = []  # by arrival
-        self._running: dict[Sequence, None] = {}
+        self._batch = Batch(self.limits, tables)
         self._planned: list[Sequence] | None = None
 
     def accept(self, command: Command, now: float) -> tuple[Event, ...]:
@@ -77,11 +75,11 @@ class DecodeScheduler:
     def plan(self, now: float) -> StepPlan | None:
         """The next step, or None when there is nothing to do until a command comes."""
         events: list[Event] = []
-        takes, copies = self._choose()
+        takes, copies = self._batch.choose()
         if not takes:  # nobody could stay; the oldest of them may fit now that all have left
             self._tables.settle()
             events = self._admit(now)
-            takes, copies = self._choose()
+            takes, copies = self._batch.choose()
         if not takes:
             self._tables.settle()
             return None
@@ -116,9 +114,9 @@ class DecodeScheduler:
 
     def load(self) -> EngineLoad:
         """Waiting hand-offs are no backlog: their prompts are computed elsewhere."""
-        chunked = sum(seq.num_remaining for seq in self._running if seq.num_remaining > 1)
-        queued = sum(seq.num_remaining for seq in self._waiting if self._is_computed_here(seq))
-        return self._pace.load(self._tables.pool, len(self._running), len(self._waiting), chunked + queued)
+        chunked = sum(seq.num_remaining for seq in self._batch.running if seq.num_remaining > 1)
+        queued = sum(seq.num_remaining for seq in self._batch.waiting if self._is_computed_here(seq))
+        return self._pace.load(self._tables.pool, len(self._batch.running), len(self._batch.waiting), chunked + queued)
 
     def _enter(self, attempt: Attempt, now: float, local: bool) -> list[Event]:
         if attempt.id in self._residents:
@@ -127,79 +125,32 @@ class DecodeScheduler:
             return [Refused(attempt.id, error)]
         resident = Resident(self._tables.sequence(attempt), local, now)
         self._residents[attempt.id] = resident
-        self._waiting.append(resident.common)
+        self._batch.waiting.append(resident.common)
         return []
 
     def _admit(self, now: float) -> list[Event]:
         """Gives room to those who wait, the oldest first, and to nobody before it."""
         events: list[Event] = []
-        while self._waiting:
-            sequence = self._waiting[0]
+        while self._batch.waiting:
+            sequence = self._batch.waiting[0]
             resident = self._residents[sequence.attempt.id]
             hit_tokens = sequence.num_skippable if self._is_computed_here(sequence) else len(sequence.tokens)
-            busy = self._num_rows()
-            if busy + num_rows(sequence) > self.limits.max_sequences:
+            if not self._batch.open(sequence, hit_tokens, self._num_busy_rows()):
                 break
-            if not self._tables.open(sequence, hit_tokens, self._headroom(sequence, busy)):
-                break
-            del self._waiting[0]
             if resident.phase is Phase.QUEUED and not resident.local:
                 resident.phase = Phase.RESERVED
                 events.append(Reserved(resident.id, tuple(sequence.blocks), sequence.num_published))
                 continue
-            self._running[sequence] = None
+            self._batch.running[sequence] = None
             if resident.phase is Phase.QUEUED:
                 resident.phase = Phase.COMPUTING
                 events.append(Started(resident.id, sequence.num_computed, now - resident.since))
         return events
 
-    def _headroom(self, sequence: Sequence, busy: int) -> int:
-        """Blocks to leave over, lest the newcomer's first steps pre-empt somebody; none when it would be alone."""
-        if not busy:
-            return 0
-        wanted = num_rows(sequence)
-        num_copies = max(0, wanted - 1) if len(sequence.tokens) % self._tables.block_tokens else 0
-        return num_copies + min(busy + wanted, self._tables.pool.num_blocks // _HEADROOM_SHARE)
-
-    def _num_rows(self) -> int:
+    def _num_busy_rows(self) -> int:
         """Rows of the batch that are taken or promised."""
         reserved = (resident for resident in self._residents.values() if resident.phase is Phase.RESERVED)
-        return sum(map(num_rows, self._running)) + sum(num_rows(resident.common) for resident in reserved)
-
-    def _choose(self) -> tuple[dict[Sequence, int], dict[Sequence, tuple[int, int]]]:
-        """Who computes how many tokens in the next step, and the copies that must come first."""
-        takes: dict[Sequence, int] = {}
-        copies: dict[Sequence, tuple[int, int]] = {}
-        chunks: list[Sequence] = []
-        for sequence in tuple(self._running):
-            if sequence.num_remaining > 1:
-                chunks.append(sequence)
-            else:
-                self._take(sequence, 1, takes, copies)
-        left = self.limits.token_budget - len(takes)
-        for sequence in sorted(chunks, key=lambda chunk: chunk.arrival):
-            if left and self._take(sequence, min(sequence.num_remaining, left), takes, copies):
-                left -= takes[sequence]
-        return takes, copies
-
-    def _take(
-        self, sequence: Sequence, num: int, takes: dict[Sequence, int], copies: dict[Sequence, tuple[int, int]]
-    ) -> bool:
-        """Has the next `num` tokens of a sequence computed, pre-empting as many as it must, in the end itself."""
-        while sequence in self._running:
-            fits, copy = self._tables.make_room(sequence, sequence.num_computed + num)
-            if fits:
-                takes[sequence] = num
-                if copy is not None:
-                    copies[sequence] = copy
-                return True
-            victim = min(self._running, key=lambda seq: (seq.num_output, -seq.arrival, -(seq.choice or 0)))
-            takes.pop(victim, None)
-            copies.pop(victim, None)
-            del self._running[victim]
-            self._tables.free(victim)
-            insort(self._waiting, victim, key=lambda seq: seq.arrival)
-        return False
+        return self._batch.num_rows + sum(num_rows(resident.common) for resident in reserved)
 
     def _join(self, id: AttemptId, first_tokens: tuple[SampledToken, ...]) -> list[Event]:
         resident = self._residents.get(id)
@@ -246,8 +197,8 @@ class DecodeScheduler:
                     continue
                 follows = (token.token_id,)
             resident.choices[choice.index] = sequence = self._tables.fork(common, choice.index, follows)
-            self._running[sequence] = None
-        self._remove(common)
+            self._batch.running[sequence] = None
+        self._batch.remove(common)
         resident.phase = Phase.FORKED
         if not resident.choices:
             del self._residents[resident.id]
@@ -260,7 +211,7 @@ class DecodeScheduler:
         if resident.phase is Phase.RESERVED:
             self._tables.quarantine(resident.common)
         elif resident.phase is Phase.QUEUED and not resident.local:
-            self._remove(resident.common)
+            self._batch.remove(resident.common)
         else:
             raise RuntimeError(f"attempt {id} cannot be quarantined while {resident.phase.name}")
         resident.phase = Phase.QUARANTINED
@@ -280,21 +231,14 @@ class DecodeScheduler:
     def _end_choice(self, resident: Resident, choice: int) -> None:
         sequence = resident.choices.pop(choice, None)
         if sequence is not None:
-            self._remove(sequence)
+            self._batch.remove(sequence)
             if not resident.choices:
                 del self._residents[resident.id]
 
     def _forget(self, resident: Resident) -> None:
         for sequence in resident.sequences:
-            self._remove(sequence)
+            self._batch.remove(sequence)
         del self._residents[resident.id]
-
-    def _remove(self, sequence: Sequence) -> None:
-        if sequence in self._running:
-            del self._running[sequence]
-        elif sequence in self._waiting:
-            self._waiting.remove(sequence)
-        self._tables.free(sequence)
 
     def _is_computed_here(self, sequence: Sequence) -> bool:
         return sequence.choice is not None or self._residents[sequence.attempt.id].local
