@@ -1,0 +1,134 @@
+"""Builds a worker's engine: weights, KV pool, scheduler, runner, thread, warm-up; each step is said aloud.
+
+Owns the order and what it takes from the configuration. Knows nothing of networks or of which scheduler it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from common.cache.storage import KVStorage
+from common.engine.limits import Limits
+from common.engine.loop import EngineLoop, OnEvents, Scheduler
+from common.engine.placement import parse_cores, settle_thread
+from common.engine.runner import Runner
+from common.engine.sizing import CPU_SHARE, CUDA_SHARE, check_budget, choose_num_blocks, describe_pool
+from common.engine.tables import BlockTables
+from common.engine.warm_up import warm_up
+from common.models.config import ModelConfig
+from common.models.decoder import Decoder
+from common.models.fingerprint import model_fingerprint
+from common.models.weight_files import read_weight_files
+from common.types.config import WorkerConfig
+from common.types.errors import StartupError
+from common.types.kv import DTYPE_BYTES, KVLayout
+
+_STORED_BYTES = {"F32": 4, "BF16": 2, "F16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running engine and what the network side needs of it."""
+
+    model: ModelConfig
+    fingerprint: str
+    layout: KVLayout
+    limits: Limits
+    storage: KVStorage
+    loop: EngineLoop
+
+    def close(self) -> None:
+        """Ends the thread after its step and gives the pool back. Transports must have let go of the pool before."""
+        self.loop.stop()
+        self.storage.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the process may use: measured by whoever knows containers."""
+
+    free_bytes: Callable[[], int]
+    num_cores: int
+
+
+def boot(
+    config: WorkerConfig,
+    make_scheduler: Callable[[Limits, BlockTables, KVLayout], Scheduler],
+    on_events: OnEvents,
+    on_crash: Callable[[BaseException], None],
+    machine: Machine,
+    say: Callable[[str], None],
+    progress: Callable[[int, int], None] | None = None,
+) -> Engine:
+    """Takes as long as loading does; raises StartupError with the fix. See `EngineLoop` for the two callbacks."""
+    folder = Path(config.model)
+    model = ModelConfig.load(folder)
+    limits = _limits(config, model)
+    cores = parse_cores(config.cores)
+    dtype = model.resolve_dtype(config.dtype)
+    fingerprint = model_fingerprint(folder)
+    layout = model.layout(config.block_tokens, fingerprint, dtype)
+    _check_weights_fit(folder, dtype, _free_bytes(config.device, machine))
+    decoder = Decoder.load(folder, dtype, config.device, progress)
+    free_bytes = _free_bytes(config.device, machine) - _workspace_bytes(model, limits)
+    share = CPU_SHARE if config.device == "cpu" else CUDA_SHARE
+    num_blocks = choose_num_blocks(layout, limits, config.num_blocks, config.kv_memory, free_bytes, share)
+    limits = limits.within(num_blocks * layout.block_tokens)
+    say(describe_pool(layout, limits, num_blocks))
+    storage = KVStorage(layout, num_blocks, config.device, free_bytes)
+    runner = Runner(decoder, storage)
+    tables = BlockTables.create(num_blocks, layout.block_tokens, config.cache_key.encode(), fingerprint)
+
+    def prepare() -> None:
+        settle_thread(cores, config.threads or len(cores) or machine.num_cores)
+        began = perf_counter()
+        warm_up(runner.run, limits, layout, num_blocks)
+        say(f"warm-up: {(perf_counter() - began) * 1000:.0f} ms on {torch.get_num_threads()} threads")
+
+    loop = EngineLoop(make_scheduler(limits, tables, layout), runner.run, on_events, on_crash, prepare)
+    try:
+        loop.start()
+    except BaseException:
+        storage.close()
+        raise
+    return Engine(model, fingerprint, layout, limits, storage, loop)
+
+
+def _limits(config: WorkerConfig, model: ModelConfig) -> Limits:
+    if config.max_model_tokens > model.max_tokens:
+        raise StartupError(
+            f"max_model_tokens is {config.max_model_tokens}, and the model was made for {model.max_tokens}",
+            "Lower max_model_tokens, or leave it out",
+        )
+    limits = Limits(config.token_budget, config.max_sequences, config.max_model_tokens or model.max_tokens)
+    check_budget(limits)
+    return limits
+
+
+def _free_bytes(device: str, machine: Machine) -> int:
+    return machine.free_bytes() if device == "cpu" else torch.cuda.mem_get_info(device)[0]
+
+
+def _check_weights_fit(folder: Path, dtype: str, free_bytes: int) -> None:
+    """Asked before anything is read: a process that takes too much is killed without a word."""
+    stored = (tensor for file in read_weight_files(folder) for tensor in file.tensors)
+    needed = sum(
+        (tensor.end - tensor.start) * DTYPE_BYTES[dtype] // _STORED_BYTES.get(tensor.dtype, 4) for tensor in stored
+    )
+    if needed > free_bytes:
+        raise StartupError(
+            f"the weights take {needed / 2**30:.1f} GiB as {dtype}, and {max(free_bytes, 0) / 2**30:.1f} GiB are free",
+            "Free some memory, take a smaller model or dtype, or give the machine or container more memory",
+        )
+
+
+def _workspace_bytes(model: ModelConfig, limits: Limits) -> int:
+    """What a step holds beside weights and KV, rounded up: activations, a chunk's mask, logits with their copies."""
+    heads = model.num_heads + 2 * model.num_kv_heads
+    per_token = 4 * (8 * model.hidden_size + 4 * model.intermediate_size + 4 * heads * model.head_dim)
+    mask = 4 * limits.token_budget * limits.max_model_tokens
+    logits = 4 * 4 * limits.max_sequences * model.vocab_size
+    return limits.token_budget * per_token + mask + logits + (64 << 20)

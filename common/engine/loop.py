@@ -1,0 +1,121 @@
+"""The engine thread: plan, run, commit, for as long as there is work.
+
+Owns the thread and the queue into it. Everything the scheduler and the runner hold belongs to this thread alone; what
+leaves it is frozen. Idle means blocked on the queue: nothing is polled. Knows nothing of models, blocks or networks.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Protocol
+
+from common.engine.messages import Command, EngineLoad, Event
+from common.engine.plan import StepPlan, StepResult
+
+OnEvents = Callable[[tuple[Event, ...]], None]
+
+
+class Scheduler(Protocol):
+    """What a prefill and a decode worker's schedulers have in common."""
+
+    def accept(self, command: Command, now: float) -> tuple[Event, ...]: ...
+
+    def plan(self, now: float) -> StepPlan | None: ...
+
+    def commit(self, plan: StepPlan, result: StepResult, now: float) -> tuple[Event, ...]: ...
+
+    def load(self) -> EngineLoad: ...
+
+
+class EngineLoop:
+    """One thread between `start` and `stop`.
+
+    `on_events` is called on the engine thread: once after each step with all that came of it, and once before a step
+    if there is something that should not wait for it. `on_crash` is called there too, once, with whatever ended the
+    thread; the engine is useless from then on. `prepare` runs on the thread before its first step.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        run: Callable[[StepPlan], StepResult],
+        on_events: OnEvents,
+        on_crash: Callable[[BaseException], None],
+        prepare: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._scheduler = scheduler
+        self._run = run
+        self._on_events = on_events
+        self._on_crash = on_crash
+        self._prepare = prepare
+        self._clock = clock
+        self._commands: SimpleQueue[Command | None] = SimpleQueue()  # None: stop
+        self._ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
+        self._load = EngineLoad()
+
+    def start(self) -> None:
+        """Returns when the thread is ready for work; raises what `prepare` raised."""
+        self._thread.start()
+        self._ready.result()
+
+    def post(self, command: Command) -> None:
+        """From any thread; taken before the next step is planned."""
+        self._commands.put(command)
+
+    def load(self) -> EngineLoad:
+        """From any thread: as it was after the last step."""
+        return self._load
+
+    def stop(self) -> None:
+        """Finishes the step that runs and ends the thread; commands not yet taken are lost. May be called twice."""
+        self._commands.put(None)
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _live(self) -> None:
+        try:
+            self._prepare()
+        except BaseException as error:  # noqa: BLE001 - raised again where `start` waits
+            self._ready.set_exception(error)
+            return
+        self._ready.set_result(None)
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - the owner of the process ends it, loudly
+            self._on_crash(error)
+
+    def _work(self) -> None:
+        commands = self._take(wait=False)
+        while commands is not None:
+            events: list[Event] = []
+            for command in commands:
+                events += self._scheduler.accept(command, self._clock())
+            plan = self._scheduler.plan(self._clock())
+            if plan is not None:
+                events += plan.events
+            self._hand_over(tuple(events))
+            if plan is not None:
+                result = self._run(plan)
+                self._hand_over(self._scheduler.commit(plan, result, self._clock()))
+            commands = self._take(wait=plan is None)
+
+    def _hand_over(self, events: tuple[Event, ...]) -> None:
+        self._load = self._scheduler.load()
+        if events:
+            self._on_events(events)
+
+    def _take(self, wait: bool) -> list[Command] | None:
+        """All commands there are, at least one if it may wait; None once one of them was to stop."""
+        commands: list[Command] = []
+        try:
+            while True:
+                command = self._commands.get(block=wait and not commands)
+                if command is None:
+                    return None
+                commands.append(command)
+        except Empty:
+            return commands

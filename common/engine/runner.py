@@ -1,0 +1,76 @@
+"""Does what a plan says: copies blocks, runs the model once, samples, scores, sums up finished blocks.
+
+Owns the way from a plan to tensors and back. Knows nothing of sequences, of who owns a block, or of why.
+"""
+
+from itertools import pairwise
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from common.cache.checksum import block_checksum
+from common.cache.storage import KVStorage
+from common.engine.batch import Batcher
+from common.engine.plan import Sampled, StepPlan, StepResult, Work
+from common.engine.sampler import Sampler, token_logprobs
+from common.kernels.reference.logprobs import logprobs
+from common.models.decoder import Decoder
+from common.types.sampling import TokenLogprobs
+
+_SCORE_ENTRIES = 1 << 22  # logits held at once while a prompt is scored: 16 MiB in float32
+
+
+class Runner:
+    """One model over one pool of KV. One thread uses it."""
+
+    def __init__(self, decoder: Decoder, storage: KVStorage) -> None:
+        self._decoder = decoder
+        self._storage = storage
+        self._batcher = Batcher(storage.layout.block_tokens, decoder.device)
+        self._sampler = Sampler()
+
+    @torch.inference_mode()
+    def run(self, plan: StepPlan) -> StepResult:
+        """One step; what it leaves behind is KV in the pool and the result."""
+        began = perf_counter()
+        if plan.copies:
+            sources, targets = zip(*plan.copies, strict=True)
+            self._storage.tensor[list(targets)] = self._storage.tensor[list(sources)]
+        batch = self._batcher.pack(plan.works, plan.num_decode)
+        hidden = self._decoder.forward(batch, self._storage.tensor)
+        sampled = self._sample(plan, hidden, batch.last_rows)
+        scores: tuple[tuple[TokenLogprobs, ...], ...] = ()
+        if any(work.score_ids for work in plan.works):
+            firsts = np.cumsum([0, *batch.q_lens]).tolist()
+            scores = tuple(
+                self._score(work, hidden[first:end])
+                for work, (first, end) in zip(plan.works, pairwise(firsts), strict=True)
+            )
+        checksums = tuple(self._checksum(block) for block in plan.final_blocks)
+        return StepResult(sampled, perf_counter() - began, scores, checksums)
+
+    def _sample(self, plan: StepPlan, hidden: torch.Tensor, last_rows: torch.Tensor) -> tuple[Sampled | None, ...]:
+        if not plan.rows:
+            return ()
+        works, sources = np.unique([row.work for row in plan.rows], return_inverse=True)
+        logits = self._decoder.logits(hidden[last_rows[torch.from_numpy(works).to(last_rows.device)]])
+        return self._sampler.choose(logits, sources, plan.rows)
+
+    def _score(self, work: Work, hidden: torch.Tensor) -> tuple[TokenLogprobs, ...]:
+        """`hidden` holds one row per token of the work; logits are made a slice of rows at a time."""
+        wanted = np.array(work.score_ids, dtype=np.int64)
+        step = max(1, _SCORE_ENTRIES // self._decoder.config.vocab_size)
+        scores: list[TokenLogprobs] = []
+        for start in range(0, len(wanted), step):
+            tokens = wanted[start : start + step]
+            logits = self._decoder.logits(hidden[start : start + len(tokens)])
+            num_top = [work.num_alternatives] * len(tokens)
+            scores += token_logprobs(tokens, num_top, logprobs(logits, tokens, work.num_alternatives))
+        return tuple(scores)
+
+    def _checksum(self, block: int) -> int:
+        content = self._storage.bytes
+        if content is not None:
+            return block_checksum(content[block])
+        return block_checksum(self._storage.tensor[block].cpu().view(torch.uint8).numpy().reshape(-1))

@@ -1,0 +1,44 @@
+"""Runs the model before the first request: memory is touched, kernels are chosen, and a broken model shows itself.
+
+Writes into blocks that nobody owns yet. Knows nothing of schedulers.
+"""
+
+from collections.abc import Callable
+
+from common.engine.limits import Limits
+from common.engine.plan import SampleRow, StepPlan, StepResult, Work
+from common.types.errors import ModelError
+from common.types.ids import AttemptId
+from common.types.kv import KVLayout
+from common.types.sampling import Sampling
+
+_NUM_DECODE = 8
+_SAMPLINGS = (
+    Sampling(temperature=0.0),
+    Sampling(logprobs=1),
+    Sampling(top_k=20, top_p=0.9, repetition_penalty=1.1),
+)
+
+
+def warm_up(run: Callable[[StepPlan], StepResult], limits: Limits, layout: KVLayout, num_blocks: int) -> None:
+    """One chunk as long as a step allows, then a few decode steps."""
+    length = min(limits.token_budget, limits.max_model_tokens - 1, num_blocks * layout.block_tokens)
+    _run(run, [Work(-1, (0,) * length, 0, range(num_blocks))])
+    num_decode = min(_NUM_DECODE, limits.max_sequences, num_blocks)
+    for _ in range(2):
+        _run(run, [Work(-2 - block, (0,), 0, (block,)) for block in range(num_decode)])
+
+
+def _run(run: Callable[[StepPlan], StepResult], works: list[Work]) -> None:
+    rows = tuple(
+        SampleRow(work, AttemptId("warm-up", 0), choice, 1, sampling, (0, 0), 1)
+        for work in range(len(works))
+        for choice, sampling in enumerate(_SAMPLINGS)
+    )
+    num_decode = sum(len(work.token_ids) == 1 for work in works)
+    result = run(StepPlan(tuple(works), rows, num_decode))
+    if any(sampled is None for sampled in result.sampled):
+        raise ModelError(
+            "the model's answers are not numbers",
+            "Try --dtype bfloat16 or float32; if that does not help, the weights are damaged",
+        )
