@@ -105,7 +105,7 @@ class DecodeScheduler:
                 continue
             sequence.num_computed += len(work.token_ids)
             self._tables.publish(sequence, merge=True)
-            if fresh := new_scores(sequence, work, scores[place]):
+            if work.score_ids and (fresh := new_scores(sequence, work, scores[place])):
                 scored.append(PromptScores(resident.id, fresh))
             if not sequence.num_remaining:
                 rows += self._advance(resident, sequence, tokens)
@@ -159,12 +159,13 @@ class DecodeScheduler:
         if resident.phase is not Phase.RESERVED:
             raise RuntimeError(f"attempt {id} joined while {resident.phase.name}")
         common = resident.common
-        if not set(common.next_choices) <= {token.choice for token in first_tokens if token.index == common.num_output}:
+        tokens = [self._finished(common, token) for token in first_tokens if token.index == common.num_output]
+        if not set(common.next_choices) <= {token.choice for token in tokens}:
             self._forget(resident)
             return [Refused(id, Unavailable("the hand-off came without its first tokens", "handoff"))]
         common.num_computed = len(common.tokens)
         self._tables.publish(common, merge=True)
-        rows = self._fork(resident, [self._finished(common, token) for token in first_tokens])
+        rows = self._fork(resident, tokens)
         return [Joined(id), StepTokens(tuple(rows))] if rows else [Joined(id)]
 
     def _finished(self, common: Sequence, token: SampledToken) -> SampledToken:

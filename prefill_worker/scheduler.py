@@ -112,7 +112,7 @@ class PrefillScheduler:
                 continue
             sequence.num_computed += len(work.token_ids)
             self._tables.publish(sequence, merge=not run.lend)
-            if fresh := new_scores(sequence, work, scores[place]):
+            if work.score_ids and (fresh := new_scores(sequence, work, scores[place])):
                 events.append(PromptScores(run.id, fresh))
             events += self._announce(run)
             if not sequence.num_remaining:

@@ -21,7 +21,8 @@ def make_plan(
     rows: list[SampleRow] = []
     for sequence in order:
         if takes[sequence] == sequence.num_remaining:
-            rows += _make_rows(sequence, len(works))
+            for choice in sequence.next_choices:
+                rows.append(_make_row(sequence, len(works), choice))
         works.append(_make_work(sequence, takes[sequence]))
     num_single = sum(take == 1 for take in takes.values())
     return StepPlan(tuple(works), tuple(rows), num_single, tuple(copies), tuple(final_blocks), tuple(events)), order
@@ -49,7 +50,7 @@ def new_scores(sequence: Sequence, work: Work, scores: tuple[TokenLogprobs, ...]
     """The scores not reported before: a sequence that was pre-empted computes some of them twice."""
     if len(scores) != len(work.score_ids):
         raise RuntimeError(f"{len(work.score_ids)} scores were asked for and {len(scores)} came")
-    fresh = scores[sequence.num_scored - work.start :] if scores else ()
+    fresh = scores[sequence.num_scored - work.start :]
     sequence.num_scored += len(fresh)
     return fresh
 
@@ -76,17 +77,7 @@ def _make_work(sequence: Sequence, num_tokens: int) -> Work:
     return Work(sequence.key, token_ids, start, sequence.blocks, score_ids, num_alternatives)
 
 
-def _make_rows(sequence: Sequence, work: int) -> list[SampleRow]:
-    attempt = sequence.attempt
-    return [
-        SampleRow(
-            work=work,
-            id=attempt.id,
-            choice=choice,
-            index=sequence.num_output,
-            sampling=attempt.sampling,
-            tokens=sequence.tokens,
-            num_prompt_tokens=attempt.num_prompt_tokens,
-        )
-        for choice in sequence.next_choices
-    ]
+def _make_row(sequence: Sequence, work: int, choice: int) -> SampleRow:
+    attempt, tokens = sequence.attempt, sequence.tokens
+    index = len(tokens) - attempt.num_prompt_tokens
+    return SampleRow(work, attempt.id, choice, index, attempt.sampling, tokens, attempt.num_prompt_tokens)

@@ -3,16 +3,26 @@
 from dataclasses import dataclass, replace
 
 from common.types.attempt import Attempt
-from common.types.errors import InvalidRequest, invalid
+from common.types.errors import InvalidRequest, StartupError, invalid
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Fixed for the life of an engine. `max_model_tokens` counts prompt and answer together."""
+    """Fixed for the life of an engine. `max_model_tokens` counts prompt and answer together.
+
+    A step computes at most `token_budget` tokens; a full batch must leave some of them to prompts.
+    """
 
     token_budget: int
     max_sequences: int
     max_model_tokens: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_sequences < self.token_budget:
+            raise StartupError(
+                f"a step of {self.token_budget} tokens has no room for prompts beside {self.max_sequences} sequences",
+                "Raise token_budget above max_sequences",
+            )
 
     def within(self, num_slots: int) -> "Limits":
         """The same, with no sequence longer than the whole pool: alone, every sequence must be able to finish."""

@@ -5,12 +5,23 @@ Knows nothing of queues, budgets or priorities: it does what it is told, or says
 
 from collections import Counter
 from itertools import count
+from typing import NamedTuple
 
 from common.cache.pool import BlockPool
 from common.cache.prefix import PrefixIndex
 from common.engine.messages import PrefixChanged
 from common.engine.sequence import Sequence
 from common.types.attempt import Attempt
+
+
+class Room(NamedTuple):
+    """Whether a sequence may write, and the (source, target) copy that must come before the step."""
+
+    fits: bool
+    copy: tuple[int, int] | None = None
+
+
+_FITS, _FULL = Room(True), Room(False)
 
 
 class BlockTables:
@@ -70,20 +81,19 @@ class BlockTables:
         sequence.num_computed = len(hits) * self.block_tokens
         return True
 
-    def make_room(self, sequence: Sequence, end: int) -> tuple[bool, tuple[int, int] | None]:
-        """Makes positions `num_computed` to `end` the sequence's own to write; False when there is no room for that.
+    def make_room(self, sequence: Sequence, end: int) -> Room:
+        """Makes positions `num_computed` to `end` the sequence's own to write, or changes nothing.
 
-        A block shared with a sibling is replaced first: the second value is the copy that must come before the step.
-        Its source stays as it is until `settle`.
+        A block shared with a sibling is replaced by a copy; its source stays as it is until `settle`.
         """
         place = sequence.num_computed // self.block_tokens
-        shared = place < len(sequence.blocks) and self._is_shared(sequence.blocks[place])
         num_fresh = self.blocks_for(end) - len(sequence.blocks)
+        shared = place < len(sequence.blocks) and self._is_shared(sequence.blocks[place])
         if num_fresh <= 0 and not shared:
-            return True, None
+            return _FITS
         fresh = self.pool.allocate(max(num_fresh, 0) + shared)
         if fresh is None:
-            return False, None
+            return _FULL
         copy = None
         if shared:
             copy = (sequence.blocks[place], fresh.pop(0))
@@ -91,7 +101,7 @@ class BlockTables:
             sequence.key = next(self._keys)
             self._sources[copy[0]] += 1
         sequence.blocks += fresh
-        return True, copy
+        return Room(True, copy)
 
     def settle(self) -> None:
         """The planned step has run (or will not): sources of its copies are let go."""
@@ -149,7 +159,8 @@ class BlockTables:
         sequence.num_computed = sequence.num_published = 0
 
     def _is_shared(self, block: int) -> bool:
-        return self.pool.refs(block) - self._sources[block] > 1
+        refs = self.pool.refs(block)
+        return refs > 1 and refs - self._sources[block] > 1
 
     def _take(self, num: int) -> list[int]:
         blocks = self.pool.allocate(num)
