@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import grpc
-from kvtransfer.pull import Endpoint, FetchReport, Puller, TransportFailed
 
 from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc
 from common.net import convert, convert_kv
@@ -17,6 +16,7 @@ from common.types.handoff import Verdict
 from common.types.ids import AttemptId
 from common.types.kv import BlockRef, Manifest
 from common.types.timeouts import Timeouts
+from kvtransfer.pull import Endpoint, FetchReport, Puller, TransportFailed
 from kvtransfer.transports.contract import ChecksumMismatch, Pair
 
 VERDICTS = {

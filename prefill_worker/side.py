@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable
 
 import grpc
-from kvtransfer.transports.table import lending_transports
 
 from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc, prefill_pb2, prefill_pb2_grpc
 from common.engine.messages import Command, Event
 from common.types.timeouts import Timeouts
 from kvtransfer.transports.contract import PoolBytes
+from kvtransfer.transports.table import lending_transports
 from prefill_worker.lending import Lending
 from prefill_worker.service_prefill import PrefillService
 from prefill_worker.service_transfer import TransferService
@@ -25,11 +25,17 @@ class PrefillSide:
         transports: tuple[str, ...],
         epoch: int,
         timeouts: Timeouts,
+        *,
+        host: str = "127.0.0.1",
+        advertise: str = "",
+        expose: bool = False,
     ) -> None:
         self._lending = Lending(post, timeouts)
         self._pool = pool
         self._epoch = epoch
-        self._transports = lending_transports(transports, pool, epoch, self._lending.lends)
+        self._transports = lending_transports(
+            transports, pool, epoch, self._lending.lends, host=host, advertise=advertise, expose=expose
+        )
 
     async def start(self) -> None:
         for transport in self._transports:

@@ -26,8 +26,12 @@ _log = logging.getLogger("baton.worker")
 class Side(Protocol):
     """What makes a worker a prefill or a decode worker. Called on the event loop only."""
 
-    idle: asyncio.Event
     draining: bool
+
+    @property
+    def idle(self) -> asyncio.Event:
+        """Set while it holds no attempt."""
+        ...
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds its services."""

@@ -138,7 +138,18 @@ class PrefixChanged:
     removed: tuple[int, ...]
 
 
-Event = Started | BlocksReady | PromptScores | FirstTokens | Sealed | Reserved | Joined | StepTokens | Refused | PrefixChanged
+Event = (
+    Started
+    | BlocksReady
+    | PromptScores
+    | FirstTokens
+    | Sealed
+    | Reserved
+    | Joined
+    | StepTokens
+    | Refused
+    | PrefixChanged
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,130 @@
+"""A worker from configuration to its last breath: engine, side and host put together, and taken apart in order.
+
+Owns the way events travel from the engine thread to the event loop. What kind of worker it is comes in as a `Kind`.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from common.engine.boot import Engine, Machine, boot
+from common.engine.host import Host, Side
+from common.engine.limits import Limits
+from common.engine.loop import Scheduler
+from common.engine.messages import Event
+from common.engine.tables import BlockTables
+from common.types.config import WorkerConfig
+from common.types.hashing import key_id
+from common.types.ids import PROTOCOL_MAJOR, Role, new_epoch
+from common.types.kv import KVLayout
+from common.types.member import Hello
+
+
+class OpenSide(Side, Protocol):
+    """A side with a beginning and an end."""
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What makes a prefill worker one, or a decode worker."""
+
+    role: Role
+    make_scheduler: Callable[[Limits, BlockTables, KVLayout], Scheduler]
+    make_side: Callable[[WorkerConfig, Engine, int, Callable[[], None]], OpenSide]
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Where a start-up is told: phases, lines, and loading progress."""
+
+    phase: Callable[[str], None] = lambda name: None
+    say: Callable[[str], None] = lambda line: None
+    progress: Callable[[int, int], None] | None = None
+
+
+@dataclass(slots=True)
+class Worker:
+    """A running worker. `failed` completes with what ended the engine; `left` with an operator's wish to leave."""
+
+    config: WorkerConfig
+    kind: Kind
+    failed: "asyncio.Future[BaseException]" = field(init=False)
+    engine: Engine = field(init=False)
+    side: OpenSide = field(init=False)
+    host: Host = field(init=False)
+
+    @classmethod
+    async def start(cls, config: WorkerConfig, kind: Kind, machine: Machine, voice: Voice = Voice()) -> "Worker":
+        """Takes as long as loading does; raises StartupError with the fix, and then nothing is left behind."""
+        worker = cls(config, kind)
+        loop = asyncio.get_running_loop()
+        worker.failed = loop.create_future()
+
+        def on_events(events: tuple[Event, ...]) -> None:
+            loop.call_soon_threadsafe(worker.host.on_events, events)
+
+        def on_crash(error: BaseException) -> None:
+            loop.call_soon_threadsafe(worker.fail, error)
+
+        voice.phase("load")
+        worker.engine = await asyncio.to_thread(
+            boot, config, kind.make_scheduler, on_events, on_crash, machine, voice.say, voice.progress
+        )
+        undo: list[Callable[[], Awaitable[None]]] = []
+        try:
+            voice.phase("listen")
+            epoch = new_epoch()
+            worker.side = kind.make_side(config, worker.engine, epoch, worker.restart)
+            undo.append(worker.side.close)
+            await worker.side.start()
+            worker.host = Host(config, worker.side, worker.engine.loop.load)
+            await worker.host.start(worker.hello(epoch))
+        except BaseException:
+            for step in undo:
+                await step()
+            worker.engine.close()
+            raise
+        return worker
+
+    async def stop(self) -> None:
+        """Leaves the routers, ends the calls, lets go of the pool, ends the engine: in this order."""
+        await self.host.stop()
+        await self.side.close()
+        await asyncio.to_thread(self.engine.close)
+
+    def fail(self, error: BaseException) -> None:
+        """A bug: whoever owns the process ends it."""
+        if not self.failed.done():
+            self.failed.set_result(error)
+
+    def restart(self) -> None:
+        """Blocks that cannot be fenced: only a new process can have them back."""
+        self.fail(RuntimeError("blocks have been in quarantine for too long"))
+
+    def hello(self, epoch: int) -> Hello:
+        """What the worker says of itself to routers; the host fills in the address."""
+        config, engine = self.config, self.engine
+        return Hello(
+            member=config.name or f"{self.kind.role.value}-{socket.gethostname()}-{os.getpid()}",
+            role=self.kind.role,
+            address="",
+            epoch=epoch,
+            model=config.model_id or os.path.basename(os.path.abspath(config.model)),
+            model_fingerprint=engine.fingerprint,
+            layout=engine.layout.fingerprint,
+            protocol=PROTOCOL_MAJOR,
+            block_tokens=engine.layout.block_tokens,
+            block_bytes=engine.layout.block_bytes,
+            num_blocks=engine.storage.num_blocks,
+            max_sequences=engine.limits.max_sequences,
+            max_model_tokens=engine.limits.max_model_tokens,
+            transports=config.transports,
+            cache_key_id=key_id(config.cache_key.encode()),
+        )

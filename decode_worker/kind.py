@@ -1,0 +1,27 @@
+"""How a decode worker is put together."""
+
+from collections.abc import Callable
+
+from common.engine.boot import Engine
+from common.engine.limits import Limits
+from common.engine.loop import Scheduler
+from common.engine.tables import BlockTables
+from common.engine.worker import Kind
+from common.types.config import WorkerConfig
+from common.types.ids import Role
+from common.types.kv import KVLayout
+from decode_worker.scheduler import DecodeScheduler
+from decode_worker.side import DecodeSide
+from kvtransfer.pool import pool_bytes
+
+
+def make_scheduler(limits: Limits, tables: BlockTables, layout: KVLayout) -> Scheduler:
+    return DecodeScheduler(limits, tables)
+
+
+def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Callable[[], None]) -> DecodeSide:
+    pool = pool_bytes(engine.storage)
+    return DecodeSide(engine.loop.post, pool, engine.layout, epoch, config.timeouts, on_overdue)
+
+
+DECODE = Kind(Role.DECODE, make_scheduler, make_side)

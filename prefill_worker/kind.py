@@ -1,0 +1,40 @@
+"""How a prefill worker is put together."""
+
+from collections.abc import Callable
+
+from common.engine.boot import Engine
+from common.engine.limits import Limits
+from common.engine.loop import Scheduler
+from common.engine.tables import BlockTables
+from common.engine.worker import Kind
+from common.net.server import split_address
+from common.types.config import WorkerConfig
+from common.types.ids import Role
+from common.types.kv import KVLayout
+from kvtransfer.pool import pool_bytes
+from prefill_worker.scheduler import PrefillScheduler
+from prefill_worker.side import PrefillSide
+
+
+def make_scheduler(limits: Limits, tables: BlockTables, layout: KVLayout) -> Scheduler:
+    return PrefillScheduler(limits, tables, layout.fingerprint)
+
+
+def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Callable[[], None]) -> PrefillSide:
+    """A lender never waits for a fence, so `on_overdue` is not for it."""
+    pool = pool_bytes(engine.storage)
+    host, _ = split_address(config.listen)
+    advertise = split_address(config.advertise)[0] if config.advertise else ""
+    return PrefillSide(
+        engine.loop.post,
+        pool,
+        config.transports,
+        epoch,
+        config.timeouts,
+        host=host,
+        advertise=advertise,
+        expose=config.expose,
+    )
+
+
+PREFILL = Kind(Role.PREFILL, make_scheduler, make_side)
