@@ -13,6 +13,7 @@ from common.text.tokenizer import Tokenizer
 REPLACEMENT = "\ufffd"
 CONTEXT_TOKENS = 8
 HELD_BYTES = 12
+MAX_HELD = 32
 
 
 class Detokenizer:
@@ -26,16 +27,25 @@ class Detokenizer:
 
     def feed(self, token_ids: Sequence[int]) -> str:
         """The text that became certain; empty while a character is incomplete."""
-        self._window += [token_id for token_id in token_ids if token_id not in self._skipped]
+        kept = self._kept(token_ids)
+        if not self._tokenizer.byte_ids:
+            return self._push(kept)
+        return "".join(self._push([token_id]) for token_id in kept)
+
+    def _push(self, token_ids: list[int]) -> str:
+        self._window += token_ids
         if not self._window or self._held():
             return ""
         text = self._decode(self._context + self._window)
         certain = _complete(text)
         new = certain[len(self._prefix) :]
-        if len(certain) == len(text) or len(self._window) > 2 * CONTEXT_TOKENS:
+        self._prefix = certain
+        if certain == text:
             self._advance()
-        else:
-            self._prefix = certain
+            self._prefix = self._decode(self._context)
+        elif len(self._window) > MAX_HELD:
+            self._advance()
+            self._prefix = _complete(self._decode(self._context))
         return new
 
     def flush(self) -> str:
@@ -47,11 +57,16 @@ class Detokenizer:
 
     def _split(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:
         """The prompt's last tokens as context, and as window the bytes of a character it leaves incomplete."""
-        tail = [token_id for token_id in prompt[-8 * CONTEXT_TOKENS :] if token_id not in self._skipped]
+        tail = self._kept(prompt[-8 * CONTEXT_TOKENS :])
         num_bytes = self._num_trailing_bytes(tail)
         if num_bytes and REPLACEMENT in self._decode(tail[-num_bytes:]):
             return tail[:-num_bytes][-CONTEXT_TOKENS:], tail[-num_bytes:]
         return self._from_character(tail[-max(CONTEXT_TOKENS, num_bytes) :]), []
+
+    def _kept(self, token_ids: Sequence[int]) -> list[int]:
+        """Without what decoding leaves out: special tokens, and ids beyond the vocabulary."""
+        text_of = self._tokenizer.backend.id_to_token
+        return [token_id for token_id in token_ids if token_id not in self._skipped and text_of(token_id) is not None]
 
     def _num_trailing_bytes(self, token_ids: Sequence[int]) -> int:
         count = 0
@@ -67,14 +82,17 @@ class Detokenizer:
         num_bytes = self._num_trailing_bytes(self._window)
         if not num_bytes:
             return False
-        return num_bytes <= HELD_BYTES or REPLACEMENT in self._decode(self._window[-num_bytes:])
+        so_far = self._num_trailing_bytes(self._context) if num_bytes == len(self._window) else 0
+        if num_bytes > MAX_HELD:
+            return False
+        return so_far + num_bytes <= HELD_BYTES or REPLACEMENT in self._decode(self._window[-num_bytes:])
 
     def _advance(self) -> None:
         """The window becomes the context, together with the old one when it has no text to tell spaces by."""
-        has_text = self._decode(self._window[-CONTEXT_TOKENS:]) != ""
-        context = self._window if has_text else self._context + self._window
+        last = self._window[-1]
+        alone = last not in self._tokenizer.byte_ids and self._decode(self._window[-CONTEXT_TOKENS:]) != ""
+        context = self._window if alone else self._context + self._window
         self._context, self._window = self._from_character(context[-2 * CONTEXT_TOKENS :]), []
-        self._prefix = _complete(self._decode(self._context))
 
     def _from_character(self, token_ids: list[int]) -> list[int]:
         """Without the bytes in front that end a character whose beginning was cut off."""
