@@ -15,7 +15,7 @@ from common.engine.limits import Limits
 from common.engine.loop import EngineLoop, OnEvents, Scheduler
 from common.engine.placement import parse_cores, settle_thread
 from common.engine.runner import Runner
-from common.engine.sizing import CPU_SHARE, CUDA_SHARE, check_budget, choose_num_blocks, describe_pool
+from common.engine.sizing import CPU_SHARE, CUDA_SHARE, choose_num_blocks, describe_pool
 from common.engine.tables import BlockTables
 from common.engine.warm_up import warm_up
 from common.models.config import ModelConfig
@@ -103,9 +103,7 @@ def _limits(config: WorkerConfig, model: ModelConfig) -> Limits:
             f"max_model_tokens is {config.max_model_tokens}, and the model was made for {model.max_tokens}",
             "Lower max_model_tokens, or leave it out",
         )
-    limits = Limits(config.token_budget, config.max_sequences, config.max_model_tokens or model.max_tokens)
-    check_budget(limits)
-    return limits
+    return Limits(config.token_budget, config.max_sequences, config.max_model_tokens or model.max_tokens)
 
 
 def _free_bytes(device: str, machine: Machine) -> int:

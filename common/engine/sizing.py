@@ -52,15 +52,6 @@ def describe_pool(layout: KVLayout, limits: Limits, num_blocks: int) -> str:
     )
 
 
-def check_budget(limits: Limits) -> None:
-    """Every running sequence gets its token in every step."""
-    if limits.token_budget < limits.max_sequences:
-        raise StartupError(
-            f"a token_budget of {limits.token_budget} cannot feed max_sequences of {limits.max_sequences}",
-            f"Set token_budget to {limits.max_sequences} or more, or lower max_sequences",
-        )
-
-
 def _mib(num_blocks: int, layout: KVLayout) -> str:
     size = max(num_blocks, 0) * layout.block_bytes / _MIB
     return f"{size:.0f}" if size >= 10 else f"{size:.2g}"

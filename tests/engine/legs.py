@@ -110,17 +110,18 @@ class Answer:
 
 
 class Pair:
-    """Both legs of one deployment; `serve` sees attempts through."""
+    """Both legs of one deployment; `serve` sees attempts through. `max_sequences` 0 means what the budget feeds."""
 
     def __init__(
         self,
         name: str = "llama",
         block_tokens: int = 16,
         token_budget: int = 512,
-        max_sequences: int = 64,
+        max_sequences: int = 0,
         prefill_blocks: int = 256,
         decode_blocks: int = 256,
     ) -> None:
+        max_sequences = max_sequences or min(64, token_budget - 1)
         self.prefill = Leg(name, True, prefill_blocks, block_tokens, token_budget, max_sequences)
         self.decode = Leg(name, False, decode_blocks, block_tokens, token_budget, max_sequences)
         self.answers: dict[AttemptId, Answer] = {}
