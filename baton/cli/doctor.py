@@ -1,0 +1,89 @@
+"""`baton doctor`: gathers the facts of this machine and prints what they mean. Changes nothing."""
+
+import os
+import resource
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from common.obs.memory import available_bytes, usable_cores
+
+from baton.cli.findings import (
+    ROUTER_PACKAGES,
+    WORKER_PACKAGES,
+    Finding,
+    Grade,
+    of_carriers,
+    of_cores,
+    of_devices,
+    of_memory,
+    of_open_files,
+    of_versions,
+)
+from common.types.config import DoctorConfig
+from common.types.resolve import load
+
+WIDTH = 16
+
+
+def run(argv: Sequence[str]) -> int:
+    config = load(DoctorConfig, "baton doctor", argv)
+    findings = _machine()
+    for finding in findings:
+        _print(finding)
+    if _installed("torch") and _installed("xxhash"):
+        from baton.cli.carriers import measure_carriers
+
+        for finding in of_carriers(*measure_carriers(config.probe_size), config.probe_size):
+            _print(finding)
+            findings.append(finding)
+    return 1 if any(finding.grade is Grade.BAD for finding in findings) else 0
+
+
+def _machine() -> list[Finding]:
+    packages = {name: _installed(name) for name in (*ROUTER_PACKAGES, *WORKER_PACKAGES)}
+    return [
+        *of_versions(tuple(sys.version_info[:3]), packages),
+        of_cores(len(usable_cores()), os.cpu_count() or 1),
+        of_memory(available_bytes()),
+        of_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+        of_devices(_gpu_names(), _torch_cuda()),
+    ]
+
+
+def _print(finding: Finding) -> None:
+    print(f"{finding.grade.value:<5} {finding.what:<{WIDTH}} {finding.fact}", flush=True)
+    if finding.advice:
+        print(f"{'':<5} {'':<{WIDTH}} -> {finding.advice}", flush=True)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _gpu_names() -> list[str] | None:
+    if find_spec("pynvml") is None:
+        return None
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _torch_cuda() -> str | None:
+    if find_spec("torch") is None:
+        return None
+    import torch
+
+    return torch.version.cuda

@@ -1,0 +1,116 @@
+"""What a machine's facts mean for Baton: each finding with what to do about it. Pure; the facts are passed in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from common.types.options import format_size
+
+SLOW_SHARE = 0.25
+LITTLE_MEMORY_BYTES = 2 << 30
+FEW_FILES = 4096
+WORKER_PACKAGES = ("torch", "tokenizers", "safetensors", "xxhash", "numpy")
+ROUTER_PACKAGES = ("grpcio", "tokenizers", "jinja2", "uvloop")
+
+
+class Grade(Enum):
+    """How good a finding is."""
+
+    GOOD = "ok"
+    WEAK = "weak"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact, graded; `advice` is empty when there is nothing to do."""
+
+    what: str
+    grade: Grade
+    fact: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What one transport did: bytes per second, verified, or why it cannot be used."""
+
+    name: str
+    bytes_per_s: float = 0.0
+    failure: str = ""
+
+
+def of_versions(python: tuple[int, ...], packages: Mapping[str, str | None]) -> list[Finding]:
+    """Python and the packages that routers and workers need; None is a package that is not installed."""
+    version = ".".join(map(str, python[:3]))
+    old = python < (3, 11)
+    found = [
+        Finding("python", Grade.BAD if old else Grade.GOOD, version, "Install Python 3.11 or newer" if old else "")
+    ]
+    for extra, names in (("router", ROUTER_PACKAGES), ("worker", WORKER_PACKAGES)):
+        missing = [name for name in names if packages.get(name) is None]
+        fact = ", ".join(f"{name} {packages[name]}" for name in names if name not in missing)
+        if missing:
+            advice = f"To run a {extra} here: pip install 'baton[{extra}]'"
+            found.append(Finding(f"{extra} packages", Grade.BAD, f"without {', '.join(missing)}", advice))
+        else:
+            found.append(Finding(f"{extra} packages", Grade.GOOD, fact))
+    return found
+
+
+def of_cores(num_usable: int, num_present: int) -> Finding:
+    fact = f"{num_usable} usable of {num_present}"
+    if num_usable < 2:
+        advice = "Prefill and decode will take each other's time: allow this process two cores or more"
+        return Finding("cores", Grade.WEAK, fact, advice)
+    return Finding("cores", Grade.GOOD, fact)
+
+
+def of_memory(available_bytes: int) -> Finding:
+    fact = f"{available_bytes / 2**30:.1f} GiB available to this process"
+    if available_bytes < LITTLE_MEMORY_BYTES:
+        advice = "Enough for small models only: raise the container's limit, or end what else uses memory"
+        return Finding("memory", Grade.WEAK, fact, advice)
+    return Finding("memory", Grade.GOOD, fact)
+
+
+def of_open_files(limit: int) -> Finding:
+    if limit < FEW_FILES:
+        return Finding(
+            "open files", Grade.WEAK, f"at most {limit}", f"Many clients need more: ulimit -n {16 * FEW_FILES}"
+        )
+    return Finding("open files", Grade.GOOD, f"at most {limit}")
+
+
+def of_devices(names: Sequence[str] | None, torch_cuda: str | None) -> Finding:
+    """GPUs by name, None when no driver answers; the CUDA version torch was built for, None for none."""
+    if not names:
+        return Finding("gpu", Grade.GOOD, "none; workers compute on the CPU")
+    fact = f"{len(names)}: {', '.join(sorted(set(names)))}"
+    if torch_cuda is None:
+        advice = "This torch cannot use it: install a build with CUDA to pass --device cuda"
+        return Finding("gpu", Grade.WEAK, fact, advice)
+    return Finding("gpu", Grade.GOOD, f"{fact}; torch with CUDA {torch_cuda}")
+
+
+def of_carriers(carried: Sequence[Carried], copy_bytes_per_s: float, num_bytes: int) -> list[Finding]:
+    """What each transport did, against a plain copy in memory by one thread."""
+    ceiling = f"{copy_bytes_per_s / 1e9:.1f} GB/s"
+    found = [Finding("copy in memory", Grade.GOOD, f"{ceiling}, one thread, {format_size(num_bytes)}")]
+    for each in carried:
+        what = f"transport {each.name}"
+        if each.failure:
+            found.append(Finding(what, Grade.BAD, each.failure, _remedy(each.name)))
+            continue
+        share = each.bytes_per_s / copy_bytes_per_s
+        fact = f"{each.bytes_per_s / 1e9:.2f} GB/s verified, {share:.0%} of a plain copy; both ends in one process"
+        slow = each.name == "shm" and share < SLOW_SHARE
+        advice = "Slower than it should be: is the machine busy, or a core shared?" if slow else ""
+        found.append(Finding(what, Grade.WEAK if slow else Grade.GOOD, fact, advice))
+    return found
+
+
+def _remedy(name: str) -> str:
+    if name == "shm":
+        return "Hand-offs on this host will use tcp; see that memfd_create is allowed and memory is left"
+    return "Hand-offs between hosts need it; see that connections to 127.0.0.1 are allowed"
