@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from typing import Any
 
 import uvloop
 
@@ -45,9 +46,10 @@ async def _serve(config: WorkerConfig, kind: Kind, phases: Phases) -> int:
     machine = Machine(available_bytes, len(usable_cores()))
     worker = await Worker.start(config, kind, machine, Voice(phases.begin, phases.say, phases.progress))
     phases.ready(f"{kind.role.value} worker on {worker.host.address}")
-    waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(worker.host.left.wait())]
-    await asyncio.wait([*waiting, worker.failed], return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
+    asked = [asyncio.ensure_future(event.wait()) for event in (stop, worker.host.left)]
+    waiting: list[asyncio.Future[Any]] = [*asked, worker.failed]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in asked:
         task.cancel()
     if worker.failed.done():
         _log.critical("the engine failed", exc_info=worker.failed.result())
