@@ -53,6 +53,13 @@ def test_choices_of_one_work_share_its_logits() -> None:
     assert len({one.token_id for one in many if one}) > 5
 
 
+def test_seed_choice_and_index_each_enter_a_draw() -> None:
+    logits, first = torch.zeros(1, VOCABULARY), row(Sampling(seed=5))
+    others = [replace(first, choice=1), replace(first, index=1), replace(first, sampling=Sampling(seed=6))]
+    drawn = Sampler().choose(logits, np.zeros(4, dtype=np.int64), [first, *others])
+    assert len(set(tokens_of(list(drawn)))) == 4
+
+
 def test_logits_are_left_untouched() -> None:
     logits = logits_of(3)
     before = logits.clone()
