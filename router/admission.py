@@ -69,8 +69,7 @@ class Admission:
 
     def admit(self, cost: Cost, capacity_tokens: int, now: float) -> "Ticket":
         """Raises `Overloaded` with a time after which, at the present speed, there will be room."""
-        if self.num_requests >= self._max_requests:
-            raise Overloaded("too many requests at once", self._retry_after_ms(cost.tokens, self._finished, now))
+        self.check(now)
         if self.num_requests:
             waiting = self.num_waiting_tokens + cost.prompt_tokens - self._max_queue_tokens
             if waiting > 0:
@@ -82,6 +81,12 @@ class Admission:
         self.num_waiting_tokens += cost.prompt_tokens
         self.num_held_tokens += cost.tokens
         return Ticket(self, cost)
+
+    def check(self, now: float) -> None:
+        """The part of `admit` that needs no look at the request."""
+        if self.num_requests >= self._max_requests:
+            share = self.num_held_tokens // self.num_requests
+            raise Overloaded("too many requests at once", self._retry_after_ms(share, self._finished, now))
 
     def _leave_queue(self, cost: Cost, now: float) -> None:
         self.num_waiting_tokens -= cost.prompt_tokens
@@ -136,13 +141,15 @@ class RetryBudget:
         self._refill(now)
         self._tokens = min(self._burst, self._tokens + self._share)
 
-    def take(self, now: float) -> bool:
-        """Whether one retry is allowed now; counts it when so."""
+    def allows(self, now: float) -> bool:
+        """Whether one retry may be made now."""
         self._refill(now)
-        if self._tokens < 1:
-            return False
+        return self._tokens >= 1
+
+    def take(self, now: float) -> None:
+        """One retry is made."""
+        self._refill(now)
         self._tokens -= 1
-        return True
 
     def _refill(self, now: float) -> None:
         self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at) * self._per_s)

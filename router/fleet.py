@@ -62,6 +62,11 @@ class FleetView:
             membership.lose(detail)
             self._announce()
 
+    def close(self) -> None:
+        """This router leaves: so does everyone, as it sees it."""
+        for membership in self.members():
+            self.leave(membership, "the router is leaving")
+
     def drain(self, name: str, *, leave: bool) -> None:
         membership = self._find(name)
         membership.told_to_drain = True

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import grpc
 
@@ -16,9 +17,8 @@ from common.net.background import Background
 from common.net.convert import attempt_to_proto
 from common.net.convert_step import step_rows_from_proto
 from common.net.deadlines import to_ms
-from common.net.errors import from_rpc_error
 from common.types.attempt import Attempt
-from common.types.errors import BatonError, InvalidRequest, PeerLost
+from common.types.errors import InvalidRequest, PeerLost
 from common.types.handoff import FailureKind
 from common.types.ids import Role
 from common.types.member import Hello
@@ -41,6 +41,14 @@ _log = logging.getLogger("baton.router.session")
 _Call = grpc.aio.StreamStreamCall[decode_pb2.SessionRequest, decode_pb2.SessionResponse]
 
 
+@dataclass(slots=True)
+class _Entry:
+    """An attempt on the stream, and which of its choices still run there."""
+
+    sink: Sink
+    choices: set[int]
+
+
 class Session:
     """One stream to one process of a decode member."""
 
@@ -49,14 +57,14 @@ class Session:
         self.ended = False
         self._router_epoch = router_epoch
         self._outgoing: asyncio.Queue[decode_pb2.SessionRequest] = asyncio.Queue()
-        self._sinks: dict[int, Sink] = {}
+        self._entries: dict[int, _Entry] = {}
         self._streams = itertools.count(1)
         self._num_used_frames = 0
 
     def attach(self, attempt: Attempt, remaining_s: float, source: Hello | None, sink: Sink) -> int:
         """Returns the attempt's short name here; its events go to the sink until it is cancelled or failed."""
         stream = next(self._streams)
-        self._sinks[stream] = sink
+        self._entries[stream] = _Entry(sink, {choice.index for choice in attempt.choices})
         attach = decode_pb2.Attach(
             stream=stream, attempt=attempt_to_proto(attempt), remaining_ms=to_ms(remaining_s), source=_source(source)
         )
@@ -64,34 +72,32 @@ class Session:
         return stream
 
     def cancel(self, stream: int, choices: tuple[int, ...] = ()) -> None:
-        """All of it when no choices are named: nothing more arrives from then on. Repeating it changes nothing."""
-        if stream not in self._sinks:
+        """All of it when no choices are named: nothing more arrives from then on. What ended already is left alone."""
+        entry = self._entries.get(stream)
+        if entry is None:
             return
-        if not choices:
-            del self._sinks[stream]
+        self._close(stream, choices or tuple(entry.choices))
         cancel = decode_pb2.Cancel(stream=stream, choices=choices)
         self._outgoing.put_nowait(decode_pb2.SessionRequest(cancel=cancel))
-
-    def forget(self, stream: int) -> None:
-        """The attempt ended by itself: there is nothing to cancel."""
-        self._sinks.pop(stream, None)
 
     async def run(self, channel: grpc.aio.Channel) -> None:
         """Carries messages both ways until the stream ends; then every attempt on it hears why."""
         call: _Call = decode_pb2_grpc.DecodeStub(channel).Session()
-        cause: BatonError | PeerLost = PeerLost("decode", self.member.member, "its session ended")
+        detail = "its session was closed"
         try:
             await self._open(call)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(call))
                 tasks.create_task(self._read(call))
         except* grpc.aio.AioRpcError as lost:
-            cause = from_rpc_error(_first(lost), "decode", self.member.member)
-        except* (PeerLost, InvalidRequest):
-            cause = PeerLost("decode", self.member.member, "its session broke the protocol or ended")
+            detail = f"its session ended with {_first(lost).code().name}"
+        except* PeerLost:
+            detail = "it ended its session"
+        except* InvalidRequest:
+            detail = "it sent a malformed message"
         finally:
             call.cancel()
-            self._end(cause)
+            self._end(PeerLost("decode", self.member.member, detail))
 
     async def _open(self, call: _Call) -> None:
         opening = decode_pb2.SessionOpen(
@@ -120,19 +126,10 @@ class Session:
         match response.WhichOneof("event"):
             case "step":
                 self._deal(step_rows_from_proto(response.step))
-            case "joined" if (sink := self._sinks.get(response.joined.stream)) is not None:
-                joined = response.joined
-                sink(
-                    DecodeJoined(
-                        num_cached_tokens=joined.num_cached_tokens,
-                        num_bytes=joined.num_bytes,
-                        transport=joined.transport,
-                        exposed_ms=joined.exposed_ms,
-                        copy_ms=joined.copy_ms,
-                    )
-                )
-            case "failed" if (sink := self._sinks.pop(response.failed.stream, None)) is not None:
-                sink(LegFailed(Role.DECODE, FAILURE_KINDS.get(response.failed.kind, FailureKind.INTERNAL)))
+            case "joined" if (entry := self._entries.get(response.joined.stream)) is not None:
+                entry.sink(_joined(response.joined))
+            case "failed" if (entry := self._entries.pop(response.failed.stream, None)) is not None:
+                entry.sink(LegFailed(Role.DECODE, FAILURE_KINDS.get(response.failed.kind, FailureKind.INTERNAL)))
         self._grant()
 
     def _deal(self, rows: tuple[tuple[int, SampledToken], ...]) -> None:
@@ -141,9 +138,16 @@ class Session:
         for stream, token in rows:
             by_stream.setdefault(stream, []).append(token)
         for stream, tokens in by_stream.items():
-            sink = self._sinks.get(stream)
-            if sink is not None:
-                sink(Tokens(tuple(tokens)))
+            entry = self._entries.get(stream)
+            if entry is not None:
+                self._close(stream, tuple(token.choice for token in tokens if token.finish is not None))
+                entry.sink(Tokens(tuple(tokens)))
+
+    def _close(self, stream: int, choices: tuple[int, ...]) -> None:
+        entry = self._entries[stream]
+        entry.choices.difference_update(choices)
+        if not entry.choices:
+            del self._entries[stream]
 
     def _grant(self) -> None:
         self._num_used_frames += 1
@@ -152,13 +156,16 @@ class Session:
             self._outgoing.put_nowait(decode_pb2.SessionRequest(credit=credit))
             self._num_used_frames = 0
 
-    def _end(self, cause: BatonError | PeerLost) -> None:
+    def _end(self, cause: PeerLost) -> None:
         self.ended = True
-        sinks, self._sinks = self._sinks, {}
-        if sinks:
-            _log.warning("session lost", extra={"member": self.member.member, "attempts": len(sinks)})
-        for sink in sinks.values():
-            sink(LegFailed(Role.DECODE, cause))
+        entries, self._entries = self._entries, {}
+        if entries:
+            _log.warning(
+                "session lost",
+                extra={"member": self.member.member, "reason": cause.detail, "attempts": len(entries)},
+            )
+        for entry in entries.values():
+            entry.sink(LegFailed(Role.DECODE, cause))
 
 
 class Sessions:
@@ -192,6 +199,16 @@ def _source(lender: Hello | None) -> decode_pb2.Source | None:
     if lender is None:
         return None
     return decode_pb2.Source(address=lender.address, epoch=lender.epoch, member=lender.member)
+
+
+def _joined(joined: decode_pb2.Joined) -> DecodeJoined:
+    return DecodeJoined(
+        num_cached_tokens=joined.num_cached_tokens,
+        num_bytes=joined.num_bytes,
+        transport=joined.transport,
+        exposed_ms=joined.exposed_ms,
+        copy_ms=joined.copy_ms,
+    )
 
 
 def _first(group: BaseExceptionGroup[grpc.aio.AioRpcError]) -> grpc.aio.AioRpcError:

@@ -14,6 +14,7 @@ DEVICES = ("cpu", "cuda")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 TRANSPORTS = ("shm", "tcp")
 LOG_FORMATS = ("text", "json")
+MODES = ("auto", "handoff", "local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class RouterConfig:
     max_stop_strings: int = field(default=16, metadata=about("most stop strings of a request", "N", least=0))
     max_stop_chars: int = field(default=256, metadata=about("longest stop string, in characters", "N", least=1))
     max_logprobs: int = field(default=20, metadata=about("most alternatives reported per token", "N", least=0))
+    mode: str = field(default="auto", metadata=about("who computes prompts; auto weighs it up", choices=MODES))
     max_attempts: int = field(default=3, metadata=about("tries at a request before it fails", "N", least=1))
     retry_share: float = field(default=0.1, metadata=about("retries may be this share of the requests", "X", least=0))
     default_deadline_s: float = field(

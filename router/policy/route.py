@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from common.types.errors import BatonError, Unavailable, invalid
+from common.types.ids import Role
 from router.policy.decode import DecodeScore, candidates, choose_decode
 from router.policy.prefill import choose_prefill
 from router.policy.snapshot import Explanation, Member, Need, Snapshot
@@ -78,6 +80,18 @@ def choose_route(snapshot: Snapshot, need: Need, rule: ModeRule = ModeRule.AUTO)
         return None
     why = Explanation("mode", Mode.HANDOFF.value, tuple(lines))
     return Route(Mode.HANDOFF, prefill.member, prefill.ttft_ms, (why, why_prefill))
+
+
+def why_no_route(snapshot: Snapshot, need: Need) -> BatonError:
+    """What to tell the client when `choose_route` found nobody."""
+    taking = snapshot.decode if need.needs_decode else snapshot.prefill
+    if not taking:
+        leg = Role.DECODE.value if need.needs_decode else Role.PREFILL.value
+        return Unavailable(f"no {leg} member is up", leg)
+    num_tokens = need.num_tokens + need.num_tail_tokens
+    if not any(member.can_hold(num_tokens + need.needs_decode) for member in taking):
+        return invalid("prompt", f"has {num_tokens} tokens, more than any {taking[0].hello.role.value} member can hold")
+    return Unavailable("no prefill member can take this prompt", Role.PREFILL.value)
 
 
 def _exposed_ms(decode: DecodeScore | None, need: Need) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from common.types.attempt import Attempt
 from common.types.ids import Role
 from common.types.member import Hello, Load
+from kvtransfer.handoff.steps import MemberId
 
 EXPECTED_OUTPUT_TOKENS = 256
 NOTHING_REPORTED = Load()
@@ -72,6 +73,10 @@ class Member:
         return self.hello.member
 
     @property
+    def id(self) -> MemberId:
+        return MemberId(self.hello.member, self.hello.epoch)
+
+    @property
     def num_available_blocks(self) -> int:
         return self.load.num_free_blocks + self.load.num_cached_blocks - self.sent_blocks
 
@@ -105,6 +110,10 @@ class Snapshot:
     def decode(self) -> tuple[Member, ...]:
         """Members that take new sequences, by name."""
         return self._taking(Role.DECODE)
+
+    def without(self, avoid: frozenset[MemberId]) -> "Snapshot":
+        """The fleet without members that failed this request before."""
+        return Snapshot(tuple(member for member in self.members if member.id not in avoid))
 
     def _taking(self, role: Role) -> tuple[Member, ...]:
         taking = (m for m in self.members if m.hello.role is role and not m.draining)

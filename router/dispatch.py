@@ -1,0 +1,274 @@
+"""One request, from admission to its last token, under one scope.
+
+Feeds both legs' events to the request's machine, performs what the machine asks, hands accepted tokens to the relay.
+However the scope is left, both legs are cancelled. Knows nothing of gRPC and nothing of text.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from common.types.attempt import Attempt, Choice
+from common.types.errors import BatonError, InvalidRequest, Overloaded, PeerLost, Unavailable
+from common.types.handoff import FailureKind, LoanEnd
+from common.types.ids import AttemptId, Role
+from common.types.sampling import SampledToken
+from kvtransfer.handoff.request import CorruptAttempt, RequestRun
+from kvtransfer.handoff.steps import (
+    Attach,
+    CancelChoice,
+    CancelLegs,
+    ChooseDecode,
+    ChoosePrefill,
+    Done,
+    Fail,
+    RequestAction,
+    RunPrefill,
+)
+from router.admission import RetryBudget
+from router.events import (
+    DecodeJoined,
+    FirstTokens,
+    LegEvent,
+    LegFailed,
+    LoanClosed,
+    PrefillStarted,
+    PromptScored,
+    Sealed,
+    Sink,
+    Tokens,
+)
+from router.legs import Legs
+from router.policy.route import Mode, Route
+from router.reach import Reach
+from router.relay import Outgoing, Relay
+from router.routing import Routing, Rules
+from router.timeline import Summary, Timeline
+from router.validate import Request
+
+
+class Dispatch:
+    """Runs once: `run`, then `summary`."""
+
+    def __init__(
+        self,
+        request: Request,
+        relay: Relay,
+        reach: Reach,
+        budget: RetryBudget,
+        rules: Rules,
+        *,
+        arrived: float,
+        remaining_s: float,
+        on_prefilled: Callable[[], None],
+    ) -> None:
+        choices = tuple(Choice(index) for index in range(request.num_choices))
+        first = AttemptId(request.id, 1)
+        attempt = Attempt(first, request.token_ids, len(request.token_ids), choices, request.sampling)
+        self._run = RequestRun(attempt, arrived, remaining_s, rules.max_attempts)
+        self._request, self._relay, self._reach, self._budget, self._rules = request, relay, reach, budget, rules
+        self._routing = Routing(reach.fleet, rules.mode)
+        self._timeline = Timeline(arrived)
+        self._on_prefilled = on_prefilled
+        self._num_cached_tokens: int | None = None
+        self._waiting: asyncio.Task[None] | None = None
+        self._scope: asyncio.TaskGroup
+        self._legs: Legs
+
+    async def run(self, write: Callable[[tuple[Outgoing, ...]], Awaitable[None]]) -> None:
+        """Returns when all was delivered; raises the request's error, after what was delivered before it."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_at(self._run.deadline, self._expire)
+        error: BatonError | None = None
+        async with asyncio.TaskGroup() as self._scope:
+            self._legs = Legs(self._reach, self._scope)
+            try:
+                self._perform(self._run.begin())
+                while outgoing := await self._relay.next():
+                    await write(outgoing)
+            except BatonError as failed:
+                error = failed
+            finally:
+                deadline.cancel()
+                self._perform(self._run.cancel("the request was left"))
+                if self._waiting is not None:
+                    self._waiting.cancel()
+        if error is not None:
+            raise error
+
+    def summary(self, now: float) -> Summary:
+        return Summary(
+            num_prompt_tokens=len(self._request.token_ids),
+            num_cached_tokens=self._num_cached_tokens or 0,
+            num_output_tokens=sum(len(tokens) for tokens in self._run.delivered.values()),
+            timings=self._timeline.timings(now),
+            num_attempts=self._run.id.number,
+            explanations=tuple(self._routing.explanations) if self._request.explain else (),
+        )
+
+    def _perform(self, actions: tuple[RequestAction, ...]) -> None:
+        for action in actions:
+            match action:
+                case ChoosePrefill():
+                    self._choose_route(action)
+                case RunPrefill(attempt, member, lend, remaining_s):
+                    self._legs.run_prefill(
+                        attempt,
+                        self._routing.member(member),
+                        lend=lend,
+                        remaining_s=remaining_s,
+                        sink=self._sink(attempt.id),
+                        now=self._now(),
+                    )
+                case ChooseDecode(attempt, prefill, avoid):
+                    chosen = self._routing.decode(attempt, prefill, avoid)
+                    if isinstance(chosen, BatonError):
+                        self._fail_leg(attempt.id, Role.DECODE, chosen)
+                    else:
+                        self._perform(self._run.routed_decode(attempt.id, chosen.id, self._now()))
+                case Attach(attempt, member, source, remaining_s):
+                    self._legs.attach(
+                        attempt,
+                        self._routing.member(member),
+                        None if source is None else self._routing.member(source).hello,
+                        remaining_s=remaining_s,
+                        sink=self._sink(attempt.id),
+                        now=self._now(),
+                    )
+                case CancelLegs():
+                    self._legs.cancel()
+                case CancelChoice(id, _, choice):
+                    self._legs.cancel_choice(id, choice)
+                case Done():
+                    self._relay.close()
+                case Fail(error):
+                    self._relay.fail(error)
+
+    def _choose_route(self, action: ChoosePrefill) -> None:
+        """A first attempt finds a member now or fails; a later one may wait for the fleet to recover."""
+        error = self._take_route(action)
+        if error is None:
+            return
+        if action.attempt.id.number == 1 or isinstance(error, InvalidRequest):
+            self._give_up(action.attempt.id, error)
+        else:
+            self._waiting = self._scope.create_task(self._await_route(action, error))
+
+    def _take_route(self, action: ChoosePrefill) -> BatonError | None:
+        id = action.attempt.id
+        route = self._routing.route(action.attempt, action.avoid)
+        if isinstance(route, BatonError):
+            return route
+        if self._is_hopeless(route):
+            wait_ms = round(route.ttft_ms)
+            self._give_up(id, Overloaded("the queue is longer than the deadline allows", wait_ms))
+        elif route.mode is Mode.LOCAL:
+            self._perform(self._run.routed_local(id, route.member.id, self._now()))
+        else:
+            self._perform(self._run.routed_prefill(id, route.member.id, self._now()))
+        return None
+
+    async def _await_route(self, action: ChoosePrefill, error: BatonError) -> None:
+        id, failed = action.attempt.id, error
+        try:
+            async with asyncio.timeout(self._rules.wait_s):
+                while self._run.id == id and not self._run.ended:
+                    await self._reach.fleet.changed()
+                    refused = self._take_route(action)
+                    if refused is None:
+                        return
+                    failed = refused
+        except TimeoutError:
+            self._give_up(id, failed)
+
+    def _is_hopeless(self, route: Route) -> bool:
+        """Work that cannot meet its deadline is not started; a speed nobody measured is no evidence."""
+        measured = route.member.load.prefill_tokens_per_s > 0
+        return measured and route.ttft_ms / 1000 > self._run.deadline - self._now()
+
+    def _sink(self, id: AttemptId) -> Sink:
+        return partial(self._hear, id)
+
+    def _hear(self, id: AttemptId, event: LegEvent) -> None:
+        """Called by whoever carries the legs, who serves other requests too: a bug in here must end this one only."""
+        try:
+            self._take(id, event)
+        except Exception as bug:  # noqa: BLE001 - raised again by whoever reads the relay
+            self._relay.fail(bug)
+
+    def _take(self, id: AttemptId, event: LegEvent) -> None:
+        if id != self._run.id or self._run.ended:
+            return
+        now = self._now()
+        match event:
+            case Tokens(tokens):
+                self._timeline.joined(now)
+                self._run.joined(id)
+                self._deliver(id, Role.DECODE, tokens, now)
+            case FirstTokens(tokens):
+                self._deliver(id, Role.PREFILL, tokens, now)
+            case PrefillStarted(num_cached_tokens):
+                self._timeline.started(now)
+                self._count_cached(num_cached_tokens)
+                self._perform(self._run.started(id))
+            case PromptScored(scores):
+                self._relay.score(self._run.accept_scores(id, scores))
+                self._perform(self._run.settle())
+            case Sealed():
+                self._run.sealed(id)
+            case DecodeJoined(num_cached_tokens):
+                self._count_cached(num_cached_tokens)
+                self._timeline.joined(now)
+                self._run.joined(id)
+            case LoanClosed(end):
+                self._legs.close_prefill()
+                if end is not LoanEnd.RELEASED:
+                    self._fail_leg(id, Role.PREFILL, FailureKind.SOURCE_LOST)
+            case LegFailed(leg, cause):
+                self._fail_leg(id, leg, _failure(leg, cause))
+
+    def _deliver(self, id: AttemptId, leg: Role, tokens: tuple[SampledToken, ...], now: float) -> None:
+        for token in tokens:
+            try:
+                accepted = self._run.accept_token(id, token)
+            except CorruptAttempt:
+                self._fail_leg(id, leg, FailureKind.INTERNAL)
+                return
+            if accepted:
+                if self._timeline.token(now):
+                    self._on_prefilled()
+                if self._relay.deliver(token):
+                    self._perform(self._run.choice_stopped(id, token.choice))
+        self._perform(self._run.settle())
+        if self._relay.overflows:
+            self._perform(self._run.cancel("the reader is too slow"))
+
+    def _fail_leg(self, id: AttemptId, leg: Role, failure: FailureKind | BatonError) -> None:
+        """A retry is counted only when the machine makes one."""
+        now = self._now()
+        actions = self._run.leg_failed(id, leg, failure, now, may_retry=self._budget.allows(now))
+        if self._run.id != id:
+            self._budget.take(now)
+        self._perform(actions)
+
+    def _give_up(self, id: AttemptId, error: BatonError) -> None:
+        self._perform(self._run.leg_failed(id, Role.PREFILL, error, self._now(), may_retry=False))
+
+    def _expire(self) -> None:
+        self._perform(self._run.tick(self._now()))
+
+    def _count_cached(self, num_cached_tokens: int) -> None:
+        """The first word counts, whoever prefills: a later attempt finds what an earlier one computed."""
+        if self._num_cached_tokens is None:
+            self._num_cached_tokens = num_cached_tokens
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _failure(leg: Role, cause: FailureKind | BatonError | PeerLost) -> FailureKind | BatonError:
+    """A lost member in words for the client, should no attempt be left."""
+    if isinstance(cause, PeerLost):
+        return Unavailable(f"the {leg.value} member was lost and no further attempt is left", leg.value)
+    return cause

@@ -1,0 +1,124 @@
+"""Between a request's tokens and its client: text per choice, and a bounded buffer that a slow reader drains in gulps.
+
+A reader that keeps up gets every token as it comes; one that does not gets all that came meanwhile in one message per
+choice. Knows nothing of gRPC and nothing of attempts: what is delivered here was accepted.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from common.types.sampling import FinishReason, SampledToken, TokenLogprobs
+from router.answer import Answer, Piece
+
+MAX_PENDING_TOKENS = 8192
+MAX_DELTA_TOKENS = 256
+MAX_SCORES = 512
+"""Bounds of one message: with 20 alternatives a token takes about a quarter of a KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New tokens of one choice."""
+
+    choice: int
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[TokenLogprobs, ...]
+    finish: FinishReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Log probabilities of a stretch of the prompt."""
+
+    tokens: tuple[TokenLogprobs, ...]
+
+
+Outgoing = Delta | Scores
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What waits to be read."""
+
+    pieces: dict[int, deque[Piece]] = field(default_factory=dict)
+    scores: deque[TokenLogprobs] = field(default_factory=deque)
+    num_tokens: int = 0
+
+
+class Relay:
+    """`deliver`, `score`, `close` and `fail` on one side, `next` on the other; one event loop."""
+
+    def __init__(self, answers: Mapping[int, Answer]) -> None:
+        self._answers = answers
+        self._pending = _Pending()
+        self._changed = asyncio.Event()
+        self._closed = False
+        self._error: Exception | None = None
+
+    @property
+    def overflows(self) -> bool:
+        """More waits than may; the reader should be cut."""
+        return self._pending.num_tokens + len(self._pending.scores) > MAX_PENDING_TOKENS
+
+    def deliver(self, token: SampledToken) -> bool:
+        """Whether a stop string ended the choice, which the worker cannot know."""
+        piece = self._answers[token.choice].add(token)
+        self._pending.pieces.setdefault(token.choice, deque()).append(piece)
+        self._pending.num_tokens += 1
+        self._changed.set()
+        return piece.finish is not None and token.finish is None
+
+    def score(self, tokens: tuple[TokenLogprobs, ...]) -> None:
+        self._pending.scores.extend(tokens)
+        self._changed.set()
+
+    def close(self) -> None:
+        """All was delivered."""
+        self._closed = True
+        self._changed.set()
+
+    def fail(self, error: Exception) -> None:
+        """Ends the stream with this error once what was delivered before has been read. The first error stays."""
+        if not self._closed:
+            self._error = error
+        self.close()
+
+    async def next(self) -> tuple[Outgoing, ...]:
+        """All that waits, up to the bounds of a message; empty after the end. Raises the error of `fail`."""
+        while True:
+            outgoing = self._take()
+            if outgoing:
+                return outgoing
+            if self._error is not None:
+                raise self._error
+            if self._closed:
+                return ()
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _take(self) -> tuple[Outgoing, ...]:
+        outgoing: list[Outgoing] = []
+        if self._pending.scores:
+            scores = self._pending.scores
+            outgoing.append(Scores(tuple(scores.popleft() for _ in range(min(MAX_SCORES, len(scores))))))
+        for choice in sorted(self._pending.pieces):
+            waiting = self._pending.pieces[choice]
+            pieces = [waiting.popleft() for _ in range(min(MAX_DELTA_TOKENS, len(waiting)))]
+            self._pending.num_tokens -= len(pieces)
+            if not waiting:
+                del self._pending.pieces[choice]
+            outgoing.append(_delta(choice, pieces))
+        return tuple(outgoing)
+
+
+def _delta(choice: int, pieces: list[Piece]) -> Delta:
+    return Delta(
+        choice=choice,
+        text="".join(piece.text for piece in pieces),
+        token_ids=tuple(piece.token_id for piece in pieces),
+        logprobs=tuple(piece.logprobs for piece in pieces if piece.logprobs is not None),
+        finish=pieces[-1].finish,
+    )

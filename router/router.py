@@ -1,0 +1,105 @@
+"""One router, put together: two servers, the fleet, and the way out. Owns their order; knows nothing of processes.
+
+Clients and workers have an address each, so that a network can keep them apart.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import grpc
+
+from baton.v1.fleet_pb2_grpc import add_FleetServicer_to_server
+from baton.v1.inference_pb2_grpc import add_InferenceServicer_to_server
+from common.net.background import Background
+from common.net.health import Health
+from common.net.interceptors import CallLimit
+from common.net.server import bind, make_server, split_address
+from common.types.config import RouterConfig
+from common.types.errors import StartupError
+from common.types.ids import new_epoch
+from router.fleet import FleetView, Served
+from router.policy.route import ModeRule
+from router.pulse import Pulse
+from router.reach import Reach
+from router.routing import Rules
+from router.served_model import ServedModel
+from router.service_fleet import FleetService
+from router.service_inference import InferenceService
+from router.serving import Serving
+
+INFERENCE, FLEET = "baton.v1.Inference", "baton.v1.Fleet"
+GRACE_S = 0.5
+CALLS_PER_REQUEST = 2
+"""Calls that are no requests, such as Tokenize, and those that wait to be refused."""
+
+
+class Router:
+    """Made by `start`; `drain`, then `stop`."""
+
+    def __init__(self, config: RouterConfig, model: ServedModel) -> None:
+        now = asyncio.get_running_loop().time()
+        epoch = new_epoch()
+        self._config = config
+        self.fleet = FleetView(Served(model.id, model.fingerprint, config.cache_key.encode()))
+        self._reach = Reach(self.fleet, epoch)
+        rules = Rules(ModeRule(config.mode), config.max_attempts, config.timeouts.handoff_s)
+        self.serving = Serving(model, self._reach, config, rules, now)
+        self._inference = InferenceService(self.serving, config)
+        self._fleet_service = FleetService(self.fleet, epoch, config.timeouts)
+        self._background = Background()
+        self._health: Health | None = None
+        self._servers: list[grpc.aio.Server] = []
+        self.grpc_address = self.fleet_address = ""
+
+    @classmethod
+    async def start(cls, config: RouterConfig, say: Callable[[str], None] = lambda text: None) -> "Router":
+        """Raises StartupError, with nothing left open."""
+        say(f"reading the tokenizer of {config.model}")
+        model = await asyncio.to_thread(ServedModel.load, Path(config.model), config.model_id)
+        router = cls(config, model)
+        try:
+            await router._listen()
+        except StartupError:
+            await router.stop()
+            raise
+        return router
+
+    async def drain(self) -> None:
+        """Admits nothing more, and lets streams end for at most `drain_s`."""
+        if self._health is not None:
+            await self._health.stop()
+        await self.serving.drain(self._config.timeouts.drain_s)
+
+    async def stop(self) -> None:
+        """Calls still running are cut."""
+        self.fleet.close()
+        await asyncio.gather(*(server.stop(GRACE_S) for server in self._servers))
+        await self._background.close()
+        await self._reach.close()
+
+    async def _listen(self) -> None:
+        """Workers may join before clients are served: the fleet's port opens first."""
+        config = self._config
+        fleet_health = await Health.open((FLEET,))
+        register = partial(add_FleetServicer_to_server, self._fleet_service)
+        self.fleet_address = await self._serve(make_server([register, fleet_health.register]), config.fleet)
+        await fleet_health.set_serving(True)
+        self._health = await Health.open((INFERENCE,))
+        register = partial(add_InferenceServicer_to_server, self._inference)
+        limit = CallLimit(INFERENCE, CALLS_PER_REQUEST * config.max_requests)
+        clients = make_server(
+            [register, self._health.register],
+            max_concurrent_streams=CALLS_PER_REQUEST * config.max_requests,
+            interceptors=[limit],
+        )
+        self._background.spawn(Pulse(self._health, self.serving, self.fleet).follow())
+        self.grpc_address = await self._serve(clients, config.grpc)
+
+    async def _serve(self, server: grpc.aio.Server, address: str) -> str:
+        """Returns where it can be reached: the port that was free when 0 was asked for."""
+        self._servers.append(server)
+        port = bind(server, address, expose=self._config.expose)
+        await server.start()
+        return address if address.startswith("unix:") else f"{split_address(address)[0]}:{port}"

@@ -1,0 +1,60 @@
+"""The model this router serves, as far as text and limits go: tokenizer, chat template, sizes. No weights, no torch."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.models.config import ModelConfig
+from common.models.fingerprint import model_fingerprint
+from common.text.chat import ChatTemplate
+from common.text.tokenizer import Tokenizer
+from common.types.errors import invalid
+from router.ask import ChatAsk, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """Immutable after loading; safe to use from several threads."""
+
+    id: str
+    fingerprint: str
+    architecture: str
+    vocab_size: int
+    max_tokens: int
+    end_token_ids: tuple[int, ...]
+    tokenizer: Tokenizer
+    chat: ChatTemplate | None
+
+    @classmethod
+    def load(cls, folder: Path, id: str) -> "ServedModel":
+        """Raises ModelError, which says what is missing or broken."""
+        config = ModelConfig.load(folder)
+        tokenizer = Tokenizer.load(folder)
+        end = config.eos_token_ids
+        if not end and tokenizer.eos_token_id is not None:
+            end = (tokenizer.eos_token_id,)
+        return cls(
+            id=id or os.path.basename(os.path.abspath(folder)),
+            fingerprint=model_fingerprint(folder),
+            architecture=config.architecture,
+            vocab_size=config.vocab_size,
+            max_tokens=config.max_tokens,
+            end_token_ids=end,
+            tokenizer=tokenizer,
+            chat=ChatTemplate.load(folder, tokenizer.special_tokens),
+        )
+
+    def token_ids(self, prompt: Prompt | None, *, add_special_tokens: bool = True) -> tuple[int, ...]:
+        """May take long for a long text. A rendered chat brings its own special tokens."""
+        match prompt:
+            case None:
+                raise invalid("prompt", "must be set")
+            case str():
+                return tuple(self.tokenizer.encode(prompt, add_special_tokens))
+            case ChatAsk(messages, add_generation_prompt):
+                if self.chat is None:
+                    raise invalid("chat", "this model has no chat template; send text or tokens")
+                text = self.chat.render(messages, add_generation_prompt)
+                return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+            case _:
+                return prompt

@@ -1,0 +1,181 @@
+"""An ask before and after its dispatch: model, tokens, limits, admission, the first and the last word of its stream.
+
+Owns who is admitted and whether anyone still is. The same for every front; knows nothing of gRPC.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from common.text.detokenize import Detokenizer
+from common.types.config import RouterConfig
+from common.types.errors import BatonError, NotFound, Unavailable
+from common.types.ids import Role, new_request_id
+from router.admission import Admission, Cost, RetryBudget
+from router.answer import Answer
+from router.ask import Ask, ChatAsk, Prompt
+from router.dispatch import Dispatch
+from router.policy.snapshot import Snapshot
+from router.reach import Reach
+from router.relay import Outgoing, Relay
+from router.routing import Rules
+from router.served_model import ServedModel
+from router.timeline import Summary
+from router.validate import Limits, Request, validate
+
+RETRY_BURST = 128
+"""One lost member's whole batch may move at once."""
+INLINE_CHARS = 4096
+"""Longer prompts are tokenized in a thread: the event loop has streams to carry."""
+_log = logging.getLogger("baton.router")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The first word of every stream."""
+
+    request_id: str
+    model: str
+    num_prompt_tokens: int
+
+
+Message = Accepted | Outgoing | Summary
+Write = Callable[[Sequence[Message]], Awaitable[None]]
+
+
+class Serving:
+    """One model on one fleet."""
+
+    def __init__(self, model: ServedModel, reach: Reach, config: RouterConfig, rules: Rules, now: float) -> None:
+        self.model = model
+        self._reach = reach
+        self._config = config
+        self._rules = rules
+        self._admission = Admission(config.max_requests, config.max_queue_tokens, now)
+        self._budget = RetryBudget(config.retry_share, RETRY_BURST, now)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request that comes now has somewhere to go: a decode member can also prefill by itself."""
+        return not self._draining and bool(self._reach.fleet.snapshot().decode)
+
+    @property
+    def max_model_tokens(self) -> int:
+        """What the model holds, as far as some decode member can hold it too."""
+        held = [
+            min(member.hello.max_model_tokens, member.hello.num_blocks * member.hello.block_tokens)
+            for member in self._reach.fleet.snapshot().decode
+        ]
+        return min(self.model.max_tokens, max(held, default=self.model.max_tokens))
+
+    def check_model(self, name: str | None) -> None:
+        if name is not None and name != self.model.id:
+            raise NotFound("model", name, (self.model.id,))
+
+    async def token_ids(self, prompt: Prompt | None, *, add_special_tokens: bool = True) -> tuple[int, ...]:
+        if _num_chars(prompt) <= INLINE_CHARS:
+            return self.model.token_ids(prompt, add_special_tokens=add_special_tokens)
+        return await asyncio.to_thread(self.model.token_ids, prompt, add_special_tokens=add_special_tokens)
+
+    async def generate(self, ask: Ask, remaining_s: float, write: Write) -> None:
+        """Writes Accepted, then what comes, then the Summary; or raises the request's error."""
+        arrived = self._now()
+        self.check_model(ask.model)
+        self._check_open(arrived)
+        token_ids = await self.token_ids(ask.prompt)
+        self._check_open(self._now())
+        request = self._validate(ask, token_ids)
+        cost = Cost.of(len(token_ids), request.sampling.max_tokens, request.num_choices)
+        ticket = self._admission.admit(cost, _capacity_tokens(self._reach.fleet.snapshot()), self._now())
+        self._budget.request(self._now())
+        self._idle.clear()
+        dispatch = Dispatch(
+            request,
+            self._relay(request),
+            self._reach,
+            self._budget,
+            self._rules,
+            arrived=arrived,
+            remaining_s=remaining_s,
+            on_prefilled=lambda: ticket.prefilled(self._now()),
+        )
+        try:
+            await write((Accepted(request.id, self.model.id, len(token_ids)),))
+            await dispatch.run(write)
+            await write((dispatch.summary(self._now()),))
+        except BatonError as error:
+            _log.warning("failed", extra={"request": request.id, "reason": str(error)})
+            raise
+        finally:
+            ticket.close(self._now())
+            _log.info("ended", extra=_facts(request, dispatch.summary(self._now())))
+            if not self._admission.num_requests:
+                self._idle.set()
+
+    async def drain(self, drain_s: float) -> None:
+        """Admits nothing more, and waits until what was admitted has ended, at most so long."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(drain_s):
+                await self._idle.wait()
+        except TimeoutError:
+            _log.warning("left with streams unfinished", extra={"requests": self._admission.num_requests})
+
+    def _check_open(self, now: float) -> None:
+        """Refusals that need no look at the prompt come before it is tokenized."""
+        if self._draining:
+            raise Unavailable("this router is draining", "admission")
+        if not self._reach.fleet.snapshot().decode:
+            raise Unavailable("no decode member is up", Role.DECODE.value)
+        self._admission.check(now)
+
+    def _validate(self, ask: Ask, token_ids: tuple[int, ...]) -> Request:
+        limits = Limits.of(
+            self._config,
+            vocab_size=self.model.vocab_size,
+            max_model_tokens=self.max_model_tokens,
+            end_token_ids=self.model.end_token_ids,
+        )
+        return validate(ask, token_ids, limits, id=new_request_id(), seed=secrets.randbits(63))
+
+    def _relay(self, request: Request) -> Relay:
+        def answer() -> Answer:
+            detokenizer = Detokenizer(self.model.tokenizer, request.token_ids)
+            return Answer(detokenizer, request.stop, request.sampling.min_tokens)
+
+        return Relay({choice: answer() for choice in range(request.num_choices)})
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _capacity_tokens(snapshot: Snapshot) -> int:
+    """What the decode pool can hold when empty."""
+    return sum(member.hello.num_blocks * member.hello.block_tokens for member in snapshot.decode)
+
+
+def _num_chars(prompt: Prompt | None) -> int:
+    match prompt:
+        case str():
+            return len(prompt)
+        case ChatAsk(messages):
+            return sum(len(content) for _, content in messages)
+        case _:
+            return 0
+
+
+def _facts(request: Request, summary: Summary) -> dict[str, object]:
+    return {
+        "request": request.id,
+        "prompt_tokens": summary.num_prompt_tokens,
+        "output_tokens": summary.num_output_tokens,
+        "attempts": summary.num_attempts,
+        "ttft_ms": round(summary.timings.ttft_ms, 1),
+        "total_ms": round(summary.timings.total_ms, 1),
+    }

@@ -1,0 +1,71 @@
+"""When things happened to one request, on the router's clock, and what that makes of its time."""
+
+from dataclasses import dataclass
+
+from router.policy.snapshot import Explanation
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds; the names are those of the wire."""
+
+    queue_ms: float
+    prefill_ms: float
+    handoff_ms: float
+    decode_ms: float
+    ttft_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the last message of an answered request says."""
+
+    num_prompt_tokens: int
+    num_cached_tokens: int
+    num_output_tokens: int
+    timings: Timings
+    num_attempts: int
+    explanations: tuple[Explanation, ...]
+
+
+class Timeline:
+    """The first time of each thing counts: what a later attempt repeats, the client has already waited for."""
+
+    def __init__(self, arrived: float) -> None:
+        self._arrived = arrived
+        self._started: float | None = None
+        self._first_token: float | None = None
+        self._joined: float | None = None
+        self._last_token: float | None = None
+
+    def started(self, now: float) -> None:
+        if self._started is None:
+            self._started = now
+
+    def token(self, now: float) -> bool:
+        """Whether it was the first."""
+        self._last_token = now
+        if self._first_token is None:
+            self._first_token = now
+            return True
+        return False
+
+    def joined(self, now: float) -> None:
+        if self._joined is None:
+            self._joined = now
+
+    def timings(self, now: float) -> Timings:
+        """What has not happened takes no time. The parts never overlap: prefill ends with the first token."""
+        end = self._last_token if self._last_token is not None else now
+        first = self._first_token if self._first_token is not None else end
+        started = min(self._started if self._started is not None else self._arrived, first)
+        joined = min(max(first, self._joined), end) if self._joined is not None else end
+        return Timings(
+            queue_ms=1000 * (started - self._arrived),
+            prefill_ms=1000 * (first - started),
+            handoff_ms=1000 * (joined - first) if self._joined is not None else 0.0,
+            decode_ms=1000 * (end - joined),
+            ttft_ms=1000 * (first - self._arrived),
+            total_ms=1000 * (now - self._arrived),
+        )

@@ -1,0 +1,180 @@
+"""Workers without a model: every token is a letter that follows from seed, choice and index alone.
+
+They speak the real protocol over real sockets, and stop wherever a test's script holds them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+
+from baton.v1 import decode_pb2, decode_pb2_grpc, prefill_pb2, prefill_pb2_grpc
+from common.net.background import Background
+from common.net.convert import attempt_from_proto, logprobs_to_proto, sampled_token_to_proto
+from common.net.convert_step import step_frame_to_proto
+from common.types.attempt import Attempt
+from common.types.errors import BatonError
+from common.types.ids import AttemptId
+from common.types.sampling import FinishReason, SampledToken, Sampling, TokenLogprobs
+from tests.router.script import Script
+
+LETTERS = 26
+A = 64
+"""The id of the letter a in the test's vocabulary."""
+Context = grpc.aio.ServicerContext
+
+
+def token_id(sampling: Sampling, choice: int, index: int) -> int:
+    return A + (index + 3 * choice + sampling.seed) % LETTERS
+
+
+def sample(sampling: Sampling, choice: int, index: int) -> SampledToken:
+    id = token_id(sampling, choice, index)
+    logprobs = (
+        None
+        if sampling.logprobs is None
+        else TokenLogprobs(id, -0.5, tuple((id, -0.5) for _ in range(sampling.logprobs)))
+    )
+    finish = None
+    if id in sampling.stop_token_ids and index + 1 >= sampling.min_tokens:
+        finish = FinishReason.STOP
+    elif index + 1 >= sampling.max_tokens:
+        finish = FinishReason.LENGTH
+    return SampledToken(choice, index, id, logprobs, finish)
+
+
+class FakePrefill(prefill_pb2_grpc.PrefillServicer):
+    """Steps: run, started, scores, first, sealed, closed; marks `cancelled` when a call is cut."""
+
+    def __init__(self, epoch: int, script: Script) -> None:
+        self.epoch, self.script = epoch, script
+        self.requests: list[prefill_pb2.RunRequest] = []
+        self.fail_with: BatonError | None = None
+        self.wrong_first_token = False
+        self._landed: dict[AttemptId, asyncio.Event] = {}
+
+    def landed(self, id: AttemptId) -> None:
+        """The fetcher has it all."""
+        self._landed.setdefault(id, asyncio.Event()).set()
+
+    async def Run(self, request: prefill_pb2.RunRequest, context: Context) -> AsyncIterator[prefill_pb2.RunResponse]:
+        self.requests.append(request)
+        attempt = attempt_from_proto(request.attempt)
+        try:
+            await self.script.reach("run")
+            if self.fail_with is not None:
+                raise self.fail_with
+            await self.script.reach("started")
+            yield prefill_pb2.RunResponse(started=prefill_pb2.RunStarted(num_cached_tokens=2, queue_ms=1.5))
+            if attempt.sampling.prompt_logprobs is not None:
+                await self.script.reach("scores")
+                yield prefill_pb2.RunResponse(prompt_logprobs=_scores(attempt))
+            await self.script.reach("first")
+            tokens = [sample(attempt.sampling, choice, attempt.next_index) for choice in attempt.fresh_choices]
+            first = prefill_pb2.RunFirstTokens(tokens=[sampled_token_to_proto(token) for token in tokens])
+            if self.wrong_first_token:
+                first.tokens[0].token_id += 1
+            yield prefill_pb2.RunResponse(first_tokens=first)
+            if not request.lend:
+                closed = prefill_pb2.RunClosed(end=prefill_pb2.LOAN_END_NOTHING_LENT)
+                yield prefill_pb2.RunResponse(closed=closed)
+                return
+            await self.script.reach("sealed")
+            yield prefill_pb2.RunResponse(sealed=prefill_pb2.RunSealed(num_blocks=1))
+            await self._landed.setdefault(attempt.id, asyncio.Event()).wait()
+            yield prefill_pb2.RunResponse(closed=prefill_pb2.RunClosed(end=prefill_pb2.LOAN_END_RELEASED))
+            self.script.mark("closed")
+        finally:
+            self.script.mark("cancelled")
+
+
+class FakeDecode(decode_pb2_grpc.DecodeServicer):
+    """Steps: attach, joined, `token N` before the step that makes the tokens of index N; marks `cancelled`."""
+
+    def __init__(self, epoch: int, script: Script, lenders: dict[str, FakePrefill]) -> None:
+        self.epoch, self.script, self.lenders = epoch, script, lenders
+        self.attaches: list[decode_pb2.Attach] = []
+        self.cancelled_choices: list[int] = []
+        self.num_sessions = self.num_frames = 0
+        self.fail_kind: decode_pb2.FailureKind | None = None
+        self.repeats_first_token = True
+
+    async def Session(
+        self, request_iterator: AsyncIterator[decode_pb2.SessionRequest], context: Context
+    ) -> AsyncIterator[decode_pb2.SessionResponse]:
+        self.num_sessions += 1
+        outgoing: asyncio.Queue[decode_pb2.SessionResponse] = asyncio.Queue()
+        session = _Session(self, outgoing)
+        work = Background()
+        try:
+            yield decode_pb2.SessionResponse(opened=decode_pb2.SessionOpened(epoch=self.epoch))
+            work.spawn(session.read(request_iterator, work))
+            while True:
+                response = await outgoing.get()
+                if response.HasField("step"):
+                    await session.credit.acquire()
+                    self.num_frames += 1
+                yield response
+        finally:
+            self.script.mark("session ended")
+            await work.close()
+
+
+class _Session:
+    """The attempts of one router."""
+
+    def __init__(self, worker: FakeDecode, outgoing: "asyncio.Queue[decode_pb2.SessionResponse]") -> None:
+        self.worker, self.outgoing = worker, outgoing
+        self.credit = asyncio.Semaphore(0)
+        self.running: dict[int, set[int]] = {}
+
+    async def read(self, requests: AsyncIterator[decode_pb2.SessionRequest], work: Background) -> None:
+        async for request in requests:
+            match request.WhichOneof("command"):
+                case "open":
+                    self._grant(request.open.num_frames)
+                case "credit":
+                    self._grant(request.credit.num_frames)
+                case "attach":
+                    self.worker.attaches.append(request.attach)
+                    work.spawn(self.decode(request.attach))
+                case "cancel":
+                    self.worker.cancelled_choices.extend(request.cancel.choices)
+                    left = self.running.get(request.cancel.stream, set())
+                    left -= set(request.cancel.choices) or left
+                    self.worker.script.mark("cancelled choice" if request.cancel.choices else "cancelled")
+
+    def _grant(self, num_frames: int) -> None:
+        for _ in range(num_frames):
+            self.credit.release()
+
+    async def decode(self, attach: decode_pb2.Attach) -> None:
+        script, attempt = self.worker.script, attempt_from_proto(attach.attempt)
+        self.running[attach.stream] = {choice.index for choice in attempt.choices}
+        await script.reach("attach")
+        if self.worker.fail_kind is not None:
+            failed = decode_pb2.AttemptFailed(stream=attach.stream, kind=self.worker.fail_kind)
+            await self.outgoing.put(decode_pb2.SessionResponse(failed=failed))
+            return
+        await script.reach("joined")
+        if attach.HasField("source"):
+            self.worker.lenders[attach.source.member].landed(attempt.id)
+        joined = decode_pb2.Joined(stream=attach.stream, num_cached_tokens=1, transport="shm")
+        await self.outgoing.put(decode_pb2.SessionResponse(joined=joined))
+        nexts = {choice.index: attempt.next_index + len(choice.tail) for choice in attempt.choices}
+        while running := self.running[attach.stream] & nexts.keys():
+            await script.reach(f"token {min(nexts[choice] for choice in running)}")
+            rows = []
+            for choice in sorted(running & self.running[attach.stream]):
+                token = sample(attempt.sampling, choice, nexts[choice])
+                nexts[choice] += 1
+                rows.append((attach.stream, token))
+                if token.finish is not None:
+                    del nexts[choice]
+            await self.outgoing.put(decode_pb2.SessionResponse(step=step_frame_to_proto(rows)))
+            await asyncio.sleep(0)
+
+
+def _scores(attempt: Attempt) -> prefill_pb2.RunPromptLogprobs:
+    tokens = [TokenLogprobs(token, -1.0) for token in attempt.token_ids[1 : attempt.num_prompt_tokens]]
+    return prefill_pb2.RunPromptLogprobs(tokens=[logprobs_to_proto(token) for token in tokens])
