@@ -20,6 +20,7 @@ from common.engine.messages import (
     StepTokens,
     SubmitLocal,
 )
+from common.engine.plan import StepPlan
 from common.types.attempt import Attempt
 from common.types.ids import AttemptId
 from common.types.sampling import SampledToken, TokenLogprobs
@@ -71,9 +72,11 @@ class Drive:
         held = stay.num_cached * self.tables.block_tokens
         assert self.runner.read(stay.blocks, min(held, len(chain))) == chain[:held]
         self.runner.fill(stay.blocks, stay.attempt.token_ids)
+        self.land(stay, tuple(stay.expected[choice][0] for choice in stay.attempt.fresh_choices))
+
+    def land(self, stay: Stay, first_tokens: tuple[SampledToken, ...]) -> None:
         stay.state = "running"
-        first = tuple(stay.expected[choice][0] for choice in stay.attempt.fresh_choices)
-        self.post(Join(stay.attempt.id, first))
+        self.post(Join(stay.attempt.id, first_tokens))
 
     def quarantine(self, stay: Stay) -> None:
         stay.state = "quarantined"
@@ -102,10 +105,23 @@ class Drive:
             return False
         assert plan.num_tokens <= self.scheduler.limits.token_budget
         assert len(plan.works) <= self.scheduler.limits.max_sequences
+        self.done(plan)
+        return True
+
+    def planned(self) -> StepPlan:
+        """A step that there must be, not yet run."""
+        plan = self.scheduler.plan(self.now)
+        assert plan is not None
+        return plan
+
+    def done(self, plan: StepPlan) -> None:
         self.take(plan.events)
         self.take(self.scheduler.commit(plan, self.runner.run(plan), self.now))
         self.tables.pool.check()
-        return True
+
+    def run(self) -> None:
+        while self.step():
+            pass
 
     def take(self, events: tuple[Event, ...]) -> None:
         for event in events:

@@ -5,33 +5,8 @@ from random import Random
 import pytest
 
 from common.engine.limits import Limits
-from common.types.attempt import Attempt, Choice
-from common.types.ids import AttemptId
-from common.types.sampling import Sampling
 from tests.decode_worker.drive import Drive
-
-STEMS = ((1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 4, 9, 9, 9, 9, 8, 8, 8, 8), (5,))
-
-
-def random_attempt(random: Random, number: int) -> Attempt:
-    """Prompts that often share their beginning, with every kind of choice."""
-    stem = random.choice(STEMS)
-    token_ids = stem + tuple(random.randrange(10) for _ in range(random.randrange(24)))
-    num_prompt = random.randint(1, len(token_ids)) if random.random() < 0.3 else len(token_ids)
-    choices = tuple(
-        Choice(index, tuple(random.randrange(10) for _ in range(random.randrange(12))) if random.random() < 0.3 else ())
-        for index in range(random.choice((1, 1, 1, 2, 3)))
-    )
-    longest = len(token_ids) - num_prompt + max(len(choice.tail) for choice in choices)
-    sampling = Sampling(
-        seed=random.randrange(3),
-        max_tokens=longest + random.randint(1, 20),
-        min_tokens=random.choice((0, 4)),
-        stop_token_ids=(random.randrange(50),) if random.random() < 0.5 else (),
-        prompt_logprobs=2 if random.random() < 0.2 else None,
-    )
-    id = AttemptId(f"r{number // 2}", number)
-    return Attempt(id, token_ids, num_prompt, choices, sampling, random.choice((b"", b"", b"tenant")))
+from tests.engine.attempts import random_attempt
 
 
 def disturb(drive: Drive, random: Random, number: int) -> None:
