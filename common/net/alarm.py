@@ -1,4 +1,4 @@
-"""Rings when a state machine's next expiry is due, with or without traffic. Owns one timer; knows nothing of the machine."""
+"""Rings when a machine's next expiry is due, with or without traffic. Owns one timer; knows nothing of the machine."""
 
 import asyncio
 from collections.abc import Callable
