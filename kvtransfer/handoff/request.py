@@ -67,12 +67,12 @@ class RequestRun:
     """One request from admission to its end. `attempt` is the current try; its first has nothing delivered yet."""
 
     __slots__ = (
-        "_avoid",
         "_legs",
         "_max_attempts",
         "_num_scores",
         "_unfinished",
         "attempt",
+        "avoid",
         "deadline",
         "delivered",
         "state",
@@ -85,7 +85,7 @@ class RequestRun:
         self.delivered: dict[int, list[int]] = {choice.index: [] for choice in attempt.choices}
         self._unfinished = frozenset(self.delivered)
         self._max_attempts = max_attempts
-        self._avoid: frozenset[MemberId] = frozenset()
+        self.avoid: frozenset[MemberId] = frozenset()
         self._num_scores = 0
         self._legs = Legs()
 
@@ -105,7 +105,7 @@ class RequestRun:
 
     def begin(self) -> tuple[RequestAction, ...]:
         """The first attempt."""
-        return (ChoosePrefill(self.attempt, self._avoid),)
+        return (ChoosePrefill(self.attempt, self.avoid),)
 
     def routed_prefill(self, id: AttemptId, member: MemberId, now: float) -> tuple[RequestAction, ...]:
         """A prefill member was chosen."""
@@ -125,7 +125,7 @@ class RequestRun:
         """Prefill began to compute."""
         if not self._at(id, RequestState.PREFILLING) or self._legs.prefill is None or not self.needs_decode:
             return ()
-        return (ChooseDecode(self.attempt, self._legs.prefill, self._avoid),)
+        return (ChooseDecode(self.attempt, self._legs.prefill, self.avoid),)
 
     def routed_decode(self, id: AttemptId, member: MemberId, now: float) -> tuple[RequestAction, ...]:
         """A decode member was chosen that fetches."""
@@ -210,7 +210,7 @@ class RequestRun:
         self.attempt = self._next_attempt()
         self.state = RequestState.ADMITTED
         self._legs = Legs()
-        return (*cancel, ChoosePrefill(self.attempt, self._avoid))
+        return (*cancel, ChoosePrefill(self.attempt, self.avoid))
 
     def cancel(self, reason: str) -> tuple[RequestAction, ...]:
         """The caller gave up, or was too slow a reader."""
@@ -247,7 +247,7 @@ class RequestRun:
         at_prefill = leg is Role.PREFILL or failure is FailureKind.SOURCE_LOST
         member = self._legs.prefill if at_prefill else self._legs.decode
         if member is not None:
-            self._avoid |= {member}
+            self.avoid |= {member}
 
     def _error(self, leg: Role, failure: Failure, now: float) -> BatonError:
         if isinstance(failure, BatonError):
