@@ -1,7 +1,6 @@
 """`baton up`: a router and its workers on this machine, until Ctrl-C."""
 
 import asyncio
-import os
 import secrets
 import signal
 import sys
@@ -16,6 +15,7 @@ from baton.cli.ready import watch
 from baton.cli.supervisor import Supervisor
 from baton.client import Fleet
 from baton.demo import make_demo
+from common.obs.memory import usable_cores
 from common.types.config import UpConfig
 from common.types.errors import BatonError, StartupError
 from common.types.resolve import child_environment, load
@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> int:
     config = replace(config, model=_model(config.model, say))
     key = config.cache_key or secrets.token_hex(32)
     environment = child_environment(argv, {"BATON_CACHE_KEY": key, "PYTHONUNBUFFERED": "1"})
-    specs = plan(config, sorted(os.sched_getaffinity(0)), environment)
+    specs = plan(config, usable_cores(), environment)
     say(f"starting {', '.join(spec.name for spec in specs)}")
 
     async def supervise() -> bool:
@@ -62,13 +62,16 @@ def _model(model: str, say: Callable[[str], None]) -> str:
 
 
 async def _narrate(config: UpConfig, say: Callable[[str], None]) -> AsyncGenerator[bool]:
-    """Tells when the fleet begins and ceases to serve."""
+    """Tells when the fleet begins and ceases to serve, and the first time also where."""
+    told = False
     async with aclosing(watch(reachable(config.grpc))) as health:
         async for serving in health:
             if serving:
-                say(f"ready: {await _members(config)}")
-                say(f"clients connect to {reachable(config.grpc)} (gRPC); operators to {reachable(config.fleet)}")
-                say(f"try: baton generate --grpc {reachable(config.grpc)} 'Once upon a time'")
+                say(f"serving with {await _members(config)}")
+                if not told:
+                    say(f"clients connect to {reachable(config.grpc)} (gRPC); operators to {reachable(config.fleet)}")
+                    say(f"try: baton generate --grpc {reachable(config.grpc)} 'Once upon a time'")
+                told = True
             else:
                 say("not serving: the router is away, or a pool has no member")
             yield serving
@@ -81,4 +84,6 @@ async def _members(config: UpConfig) -> str:
     except BatonError as error:
         return f"members unknown ({error})"
     names = ", ".join(sorted(member.hello.member for member in members))
-    return f"{len(members)} of {config.prefill + config.decode} workers have joined ({names})"
+    num_workers = config.prefill + config.decode
+    waiting = "" if len(members) >= num_workers else "; the others join when they have loaded"
+    return f"{len(members)} of {num_workers} workers ({names}){waiting}"

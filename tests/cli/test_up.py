@@ -93,7 +93,7 @@ async def test_up_serves_and_ends_in_order(tmp_path: Path) -> None:
     assert "baton      | made a tiny demo model in .baton/demo: its weights are random, so it speaks gibberish" in lines
     assert "baton      | starting router, prefill-0, decode-0" in lines
     assert "router     | key 64" in lines
-    assert "baton      | ready: 1 of 2 workers have joined (decode-0)" in lines
+    assert "baton      | serving with 1 of 2 workers (decode-0); the others join when they have loaded" in lines
     assert f"--grpc {grpc}" in lines[-1]
     process.send_signal(signal.SIGINT)
     ending = await read_until(process, "baton      | ended")
