@@ -54,9 +54,9 @@ class Serving:
         self._config = config
         self._rules = rules
         self._admission = Admission(config.max_requests, config.max_queue_tokens, now)
-        self._budget = RetryBudget(config.retry_share, RETRY_BURST, now)
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.budget = RetryBudget(config.retry_share, RETRY_BURST, now)
+        self.idle = asyncio.Event()
+        self.idle.set()
         self._draining = False
 
     @property
@@ -92,13 +92,13 @@ class Serving:
         request = self._validate(ask, token_ids)
         cost = Cost.of(len(token_ids), request.sampling.max_tokens, request.num_choices)
         ticket = self._admission.admit(cost, _capacity_tokens(self._reach.fleet.snapshot()), self._now())
-        self._budget.request(self._now())
-        self._idle.clear()
+        self.budget.request(self._now())
+        self.idle.clear()
         dispatch = Dispatch(
             request,
             self._relay(request),
             self._reach,
-            self._budget,
+            self.budget,
             self._rules,
             arrived=arrived,
             remaining_s=remaining_s,
@@ -115,14 +115,14 @@ class Serving:
             ticket.close(self._now())
             _log.info("ended", extra=_facts(request, dispatch.summary(self._now())))
             if not self._admission.num_requests:
-                self._idle.set()
+                self.idle.set()
 
     async def drain(self, drain_s: float) -> None:
         """Admits nothing more, and waits until what was admitted has ended, at most so long."""
         self._draining = True
         try:
             async with asyncio.timeout(drain_s):
-                await self._idle.wait()
+                await self.idle.wait()
         except TimeoutError:
             _log.warning("left with streams unfinished", extra={"requests": self._admission.num_requests})
 

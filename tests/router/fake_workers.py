@@ -4,7 +4,9 @@ They speak the real protocol over real sockets, and stop wherever a test's scrip
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 
@@ -21,7 +23,7 @@ from tests.router.script import Script
 LETTERS = 26
 A = 64
 """The id of the letter a in the test's vocabulary."""
-Context = grpc.aio.ServicerContext
+Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def token_id(sampling: Sampling, choice: int, index: int) -> int:
@@ -51,11 +53,13 @@ class FakePrefill(prefill_pb2_grpc.PrefillServicer):
         self.requests: list[prefill_pb2.RunRequest] = []
         self.fail_with: BatonError | None = None
         self.wrong_first_token = False
-        self._landed: dict[AttemptId, asyncio.Event] = {}
+        self._sealed: dict[AttemptId, asyncio.Event] = defaultdict(asyncio.Event)
+        self._landed: dict[AttemptId, asyncio.Event] = defaultdict(asyncio.Event)
 
-    def landed(self, id: AttemptId) -> None:
-        """The fetcher has it all."""
-        self._landed.setdefault(id, asyncio.Event()).set()
+    async def fetch(self, id: AttemptId) -> None:
+        """The fetcher's side: returns when all is sealed, and says that it has landed."""
+        await self._sealed[id].wait()
+        self._landed[id].set()
 
     async def Run(self, request: prefill_pb2.RunRequest, context: Context) -> AsyncIterator[prefill_pb2.RunResponse]:
         self.requests.append(request)
@@ -81,7 +85,8 @@ class FakePrefill(prefill_pb2_grpc.PrefillServicer):
                 return
             await self.script.reach("sealed")
             yield prefill_pb2.RunResponse(sealed=prefill_pb2.RunSealed(num_blocks=1))
-            await self._landed.setdefault(attempt.id, asyncio.Event()).wait()
+            self._sealed[attempt.id].set()
+            await self._landed[attempt.id].wait()
             yield prefill_pb2.RunResponse(closed=prefill_pb2.RunClosed(end=prefill_pb2.LOAN_END_RELEASED))
             self.script.mark("closed")
         finally:
@@ -156,9 +161,9 @@ class _Session:
             failed = decode_pb2.AttemptFailed(stream=attach.stream, kind=self.worker.fail_kind)
             await self.outgoing.put(decode_pb2.SessionResponse(failed=failed))
             return
-        await script.reach("joined")
         if attach.HasField("source"):
-            self.worker.lenders[attach.source.member].landed(attempt.id)
+            await self.worker.lenders[attach.source.member].fetch(attempt.id)
+        await script.reach("joined")
         joined = decode_pb2.Joined(stream=attach.stream, num_cached_tokens=1, transport="shm")
         await self.outgoing.put(decode_pb2.SessionResponse(joined=joined))
         nexts = {choice.index: attempt.next_index + len(choice.tail) for choice in attempt.choices}

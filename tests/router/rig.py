@@ -78,15 +78,17 @@ class Rig:
         self.inference = inference_pb2_grpc.InferenceStub(channel)
         self.fleet = fleet_pb2_grpc.FleetStub(fleet_channel)
         self.workers: dict[str, Worker] = {}
+        self.lenders: dict[str, FakePrefill] = {}
 
     async def add(self, role: Role, name: str, *, epoch: int = 1, **changes: Any) -> Worker:
         """Returns once the router knows it."""
         script = Script()
         if role is Role.PREFILL:
             service: Any = FakePrefill(epoch, script)
+            self.lenders[name] = service
             register = partial(add_PrefillServicer_to_server, service)
         else:
-            service = FakeDecode(epoch, script, {name: each.service for name, each in self.workers.items()})
+            service = FakeDecode(epoch, script, self.lenders)
             register = partial(add_DecodeServicer_to_server, service)
         model = self.router.serving.model
         known = {"model": model.id, "model_fingerprint": model.fingerprint, "epoch": epoch}
@@ -118,6 +120,13 @@ class Rig:
 
     async def reply(self, text: str = "hello", **fields: Any) -> Reply:
         return await read(self.generate(text, **fields))
+
+
+async def next_of(call: Call) -> inference_pb2.GenerateResponse:
+    """The next message, which there must be."""
+    response = await call.read()
+    assert isinstance(response, inference_pb2.GenerateResponse), "the stream ended"
+    return response
 
 
 async def read(call: Call, reply: Reply | None = None) -> Reply:

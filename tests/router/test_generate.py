@@ -6,7 +6,7 @@ import pytest
 
 from baton.v1 import inference_pb2, types_pb2
 from tests.router.fake_workers import A
-from tests.router.rig import Reply, Rig, read, rig
+from tests.router.rig import Reply, Rig, next_of, read, rig
 
 STOP, LENGTH = types_pb2.FINISH_REASON_STOP, types_pb2.FINISH_REASON_LENGTH
 
@@ -39,8 +39,8 @@ async def test_the_first_token_does_not_wait_for_decode(tmp_path: Path) -> None:
         decode = await fleet.decode()
         decode.script.hold("joined")
         call = fleet.generate(max_tokens=4)
-        assert (await call.read()).WhichOneof("event") == "accepted"
-        delta = (await call.read()).delta
+        assert (await next_of(call)).WhichOneof("event") == "accepted"
+        delta = (await next_of(call)).delta
         assert (delta.text, list(delta.token_ids)) == ("a", [A])
         decode.script.release("joined")
         reply = await read(call)
@@ -78,7 +78,7 @@ async def test_a_stop_string_ends_one_choice_and_is_no_part_of_it(tmp_path: Path
         call = fleet.generate(n=2, max_tokens=8, stop=["fgh", "never"])
         reply = Reply()
         while 1 not in reply.finishes:
-            reply.add(await call.read())
+            reply.add(await next_of(call))
         await decode.script.saw("cancelled choice")
         assert decode.service.cancelled_choices == [1]
         assert reply.texts[1] == "de"
