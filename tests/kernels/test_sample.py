@@ -99,6 +99,18 @@ def test_filters_keep_what_transformers_keeps(filters: Filters, spread: float) -
     assert (kept(logits, [filters] * 5) == referee(logits, filters)).all()
 
 
+def test_nuclei_of_every_width() -> None:
+    """Rows of one call that are found at the first look, after looking wider, and only in the whole row."""
+    rows = [random_logits(1, 20011, spread, seed=7) for spread in (0.2, 1.0, 2.0, 3.0, 6.0)]
+    for filters in (Filters(top_p=0.9), Filters(top_p=0.99), Filters(top_k=6000, top_p=0.95)):
+        together = kept(torch.cat(rows), [filters] * len(rows))
+        sizes = together.sum(axis=1).tolist()
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[-1] < 1024 < sizes[0]
+        for row, logits in zip(together, rows, strict=True):
+            assert abs(int(row.sum()) - int(referee(logits, filters).sum())) <= 1  # sums differ in their last bit
+
+
 def test_filters_of_a_small_vocabulary() -> None:
     logits = random_logits(9, 5)
     for filters in (Filters(5), Filters(9), Filters(4, 0.5), Filters(0, 0.7), Filters(0, 0.999999)):

@@ -48,11 +48,15 @@ def add_bias(logits: Float32s, bias: Bias) -> None:
 
 
 def penalise(logits: Float32s, penalties: Penalties) -> None:
-    """Repetition scales a logit away from being chosen, for every token seen; presence and frequency count output."""
-    seen = logits[penalties.rows, penalties.ids]
+    """Repetition scales a logit away from being chosen, for every token seen; presence and frequency count output.
+
+    `logits` must be contiguous.
+    """
+    entries, places = logits.reshape(-1), penalties.rows * logits.shape[1] + penalties.ids
+    seen = entries[places]
     seen = np.where(seen > 0, seen / penalties.repetition, seen * penalties.repetition)
     seen -= penalties.presence * (penalties.num_output > 0) + penalties.frequency * penalties.num_output
-    logits[penalties.rows, penalties.ids] = seen
+    entries[places] = seen
 
 
 def exclude(logits: Float32s, mask: Mask) -> None:

@@ -1,8 +1,8 @@
 """Chooses one token per row of logits: the best one, or one drawn by the Gumbel-max rule after top-k, top-p and min-p.
 
-A drawn token is a function of its row, its filters and its key alone, whatever the other rows are. Nothing is sorted as
-a whole unless a nucleus is wider than `NUCLEUS` entries. Filters are value thresholds, so entries equal to the last one
-kept are kept too. Knows nothing of requests; penalties stand in `penalties.py`.
+A drawn token is a function of its row, its filters and its key alone, whatever the other rows are. Only the best
+entries of a row are sorted, as many as its nucleus needs. Filters are value thresholds, so entries equal to the last
+one kept are kept too. Knows nothing of requests; penalties stand in `penalties.py`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from common.kernels.reference.gumbel import Float32s, Keys, gumbel
 
 Int64s = npt.NDArray[np.int64]
 
-NUCLEUS = 1024
+NUCLEUS = 1024  # so many entries of a row are looked at first
+_WIDEN = 8  # and so many times as many whenever that was not enough
 _SUM_BLOCK = 64
 _CHUNK_ENTRIES = 1 << 16  # rows worked on at once: their float32 scores and noise stay in a core's cache
 
@@ -66,49 +67,61 @@ def cutoffs(scaled: Float32s, top_k: Int64s, top_p: Float32s, min_p: Float32s) -
     np.log(min_p, out=lowest, where=min_p > 0)
     ranked = np.flatnonzero(((top_k > 0) & (top_k < scaled.shape[1])) | (top_p < 1))
     if len(ranked):
-        width = int(top_k[ranked].max())
-        if (top_p[ranked] < 1).any():
-            width = max(width, NUCLEUS)
-        cut = _rank_cutoffs(scaled[ranked], top_k[ranked], top_p[ranked], min(width, scaled.shape[1]))
+        cut = _rank_cutoffs(scaled[ranked], top_k[ranked], top_p[ranked])
         lowest[ranked] = np.maximum(lowest[ranked], cut)
     return lowest
 
 
-def _rank_cutoffs(scaled: Float32s, top_k: Int64s, top_p: Float32s, width: int) -> Float32s:
-    """Looks only at the `width` best entries of each row, and at whole rows where a nucleus is wider than that."""
+def _rank_cutoffs(scaled: Float32s, top_k: Int64s, top_p: Float32s) -> Float32s:
+    """The lowest value that top-k, and then top-p among what it left, keep."""
     vocabulary = scaled.shape[1]
-    best = -scaled
-    if width < vocabulary:
-        best = np.partition(best, width - 1, axis=1)[:, :width]
-    best = -np.sort(best, axis=1)
-    row = np.arange(len(scaled))
     limited = (top_k > 0) & (top_k < vocabulary)
-    kth = np.where(limited, best[row, np.minimum(top_k, width) - 1], np.float32(-np.inf))
-    if not (top_p < 1).any():
-        return kth
-    # top-p counts the probabilities that top-k left.
-    total = np.exp(scaled).sum(axis=1, where=scaled >= kth[:, None], dtype=np.float64)
-    num_kept = _nucleus_sizes(np.exp(best), np.where(top_p < 1, top_p * total, np.inf))
-    lowest = np.maximum(best[row, num_kept - 1], kth)
-    wider = (num_kept == width) & ~limited
-    if width < vocabulary and wider.any():
-        lowest[wider] = _rank_cutoffs(scaled[wider], top_k[wider], top_p[wider], vocabulary)
+    width = int(top_k.max(where=limited, initial=1))
+    lowest = np.full(len(scaled), -np.inf, dtype=np.float32)
+    if limited.any():
+        best = _best_entries(scaled[limited], width)
+        lowest[limited] = best[np.arange(len(best)), top_k[limited] - 1]
+    pending = np.flatnonzero(top_p < 1)
+    if not len(pending):
+        return lowest
+    # top-p counts the probabilities that top-k left
+    weights = np.exp(scaled[pending])
+    total = weights.sum(axis=1, where=scaled[pending] >= lowest[pending, None])
+    width = max(width, NUCLEUS)
+    while len(pending):
+        best = _best_entries(scaled[pending], width)
+        enough = top_p[pending].astype(np.float64) * total
+        sizes = _nucleus_sizes(np.exp(best), enough)
+        cut = best[np.arange(len(best)), sizes - 1]
+        found = (sizes < best.shape[1]) | (cut <= lowest[pending]) | (width >= vocabulary)
+        lowest[pending[found]] = np.maximum(lowest[pending], cut)[found]
+        pending, total, width = pending[~found], total[~found], width * _WIDEN
     return lowest
 
 
+def _best_entries(scaled: Float32s, width: int) -> Float32s:
+    """[R, width] the highest values of each row, best first; all of them when there are no more."""
+    vocabulary = scaled.shape[1]
+    if width < vocabulary:
+        scaled = np.partition(scaled, vocabulary - width, axis=1)[:, vocabulary - width :]
+    return np.ascontiguousarray(np.sort(scaled, axis=1)[:, ::-1])
+
+
 def _nucleus_sizes(weights: Float32s, enough: npt.NDArray[np.float64]) -> Int64s:
-    """[R] how many of the descending weights it takes to reach `enough`; at least one.
+    """[R] how many of the descending weights it takes to reach `enough`; at least one, at most all.
 
     Sums blocks first and adds up entry by entry only inside the block that decides: a running sum over a whole
     vocabulary is several times dearer than sorting it.
     """
     count, width = weights.shape
-    padded = np.pad(weights, ((0, 0), (0, -width % _SUM_BLOCK))).reshape(count, -1, _SUM_BLOCK)
-    sums = padded.sum(axis=2, dtype=np.float64)
+    if width % _SUM_BLOCK:
+        weights = np.pad(weights, ((0, 0), (0, -width % _SUM_BLOCK)))
+    blocks = weights.reshape(count, -1, _SUM_BLOCK)
+    sums = blocks.sum(axis=2, dtype=np.float64)
     before = np.cumsum(sums, axis=1) - sums
     row = np.arange(count)
     block = np.maximum((before < enough[:, None]).sum(axis=1) - 1, 0)
-    inside = padded[row, block].astype(np.float64)
+    inside = blocks[row, block].astype(np.float64)
     before_entry = before[row, block][:, None] + np.cumsum(inside, axis=1) - inside
     sizes: Int64s = block * _SUM_BLOCK + (before_entry < enough[:, None]).sum(axis=1)
     return sizes.clip(1, width)
