@@ -44,6 +44,7 @@ class ShmFetcher:
         self._carry = carry
         self._linger_s = linger_s
         self._linger: asyncio.TimerHandle | None = None
+        self.released = asyncio.Event()
         self._lane = Lane("baton-shm")
         self._tasks = Background()
         self._tasks.spawn(self._warm())
@@ -105,6 +106,7 @@ class ShmFetcher:
             self._sock.close()
         await self.fence()
         self._source = None
+        self.released.set()
 
     def _on_lost(self) -> None:
         """The lender's process is gone. Copies under way may use its memory for a while; then it must be given back."""

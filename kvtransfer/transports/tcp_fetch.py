@@ -144,9 +144,11 @@ class TcpFetcher:
 
     def _fill(self, view: memoryview) -> None:
         count = self._sock.recv_into(view, 0, socket.MSG_WAITALL)
-        if count < len(view):
-            # The kernel waits for all of it: less means that the stream ended, or stalled in the middle of a block.
+        if not count and view:
             raise Disconnected
+        if count < len(view):
+            # The kernel waits for all of it: less means that the stream stalled, or broke in the middle of a block.
+            raise BlockingIOError
 
     def _sample(self, num_blocks: int) -> float:
         started = time.perf_counter()

@@ -1,0 +1,1 @@
+"""Carrying blocks between pools, and who may still write where."""

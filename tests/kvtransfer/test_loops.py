@@ -1,0 +1,103 @@
+"""The same transports under uvloop, with threads and descriptors counted, and out of descriptors."""
+
+import asyncio
+import os
+import resource
+import threading
+
+import pytest
+import uvloop
+
+from kvtransfer.pull import Endpoint, Puller
+from kvtransfer.transports.contract import LendingTransport
+from kvtransfer.transports.table import lending_transports
+from kvtransfer.transports.tcp_fetch import TcpFetcher
+from tests.kvtransfer.carriers import EPOCH, FETCHER_EPOCH, KINDS, Gate, carrying, connect, hello_for
+from tests.kvtransfer.pools import ATTEMPT, LAYOUT, Loans, check_copied, descriptors, make_pool, pairs_of, snapshot
+
+
+async def fetch_some(kind: str) -> None:
+    async with carrying(kind, num_free=3) as c:
+        before, pairs = snapshot(c.own), pairs_of(c.source, range(16), range(16, 0, -1))
+        fetch = asyncio.create_task(c.fetcher.fetch(ATTEMPT, pairs))
+        await c.gate.held.wait()
+        c.gate.release()
+        await fetch
+        check_copied(c.source, c.own, pairs, before)
+        assert await c.fetcher.measure(3) > 0
+        await c.fetcher.fence()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_transport_runs_under_uvloop(kind: str) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(fetch_some(kind))
+
+
+def test_under_uvloop_lenders_serve_many_and_leave_nothing() -> None:
+    before, threads = descriptors(), threading.active_count()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(pull_from_everything())
+    assert descriptors() == before
+    assert threading.active_count() == threads
+
+
+async def pull_from_everything() -> None:
+    source, loans = make_pool(40, 30_011, seed=1), Loans()
+    lenders = lending_transports(("shm", "tcp"), source, EPOCH, loans.lends)
+    for lender in lenders:
+        await lender.start()
+    for names in (("shm", "tcp"), ("tcp",), ("shm",)):
+        own = make_pool(40, 30_011)
+        puller, before = Puller(own, FETCHER_EPOCH, transports=names), snapshot(own)
+        pairs = pairs_of(source, range(40), range(39, -1, -1))
+        copies = (puller.fetch(endpoint_of(lenders), ATTEMPT, pairs[i : i + 4]) for i in range(0, 40, 4))
+        reports = await asyncio.gather(*copies)
+        assert {report.transport for report in reports} <= set(names)
+        check_copied(source, own, pairs, before)
+        await puller.close()
+    for lender in lenders:
+        await lender.close()
+
+
+def endpoint_of(lenders: tuple[LendingTransport, ...]) -> Endpoint:
+    async def describe() -> tuple[str, list[tuple[str, str, bytes]]]:
+        return LAYOUT, [(lender.name, lender.endpoint(), lender.ticket(FETCHER_EPOCH)) for lender in lenders]
+
+    return Endpoint("prefill:1", EPOCH, describe)
+
+
+def test_shared_memory_is_offered_for_memfds_only() -> None:
+    pool = make_pool(2, 8)
+    assert [lender.name for lender in lending_transports(("shm", "tcp"), pool, EPOCH, Loans().lends)] == ["shm", "tcp"]
+    assert [lender.name for lender in lending_transports(("shm",), pool, EPOCH, Loans().lends)] == ["shm"]
+    assert lending_transports((), pool, EPOCH, Loans().lends) == ()
+
+
+async def test_a_lender_out_of_descriptors_serves_again_when_there_are_some() -> None:
+    source, own, loans = make_pool(4, 100, seed=1), make_pool(4, 100), Loans()
+    (lender,) = lending_transports(("tcp",), source, EPOCH, loans.lends)
+    await lender.start()
+    old = await connect("tcp", lender.endpoint(), hello_for(lender, own), own, Gate(None))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 40, limit[1]))
+    try:
+        while len(taken) < 200:
+            taken.append(os.dup(0))
+    except OSError:
+        os.close(taken.pop())
+    try:
+        # One descriptor is left: the fetcher's own end takes it, and the lender's end finds none.
+        waiting = asyncio.create_task(TcpFetcher.connect(lender.endpoint(), hello_for(lender, own), own))
+        await old.fetch(ATTEMPT, pairs_of(source, [1], [1]))
+        assert not waiting.done()
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    new = await waiting
+    await new.fetch(ATTEMPT, pairs_of(source, [2], [2]))
+    for fetcher in (old, new):
+        await fetcher.close()
+    await lender.close()
