@@ -93,6 +93,20 @@ def test_an_engine_answers_like_transformers_and_says_what_it_does(watch: Watch)
     assert load.num_free_blocks + load.num_cached_blocks == 64
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_smaller_dtypes_serve(watch: Watch, dtype: str) -> None:
+    engine = watch.boot(replace(configure("qwen3"), dtype=dtype))
+    answers = []
+    for name in "ab":
+        sampling = Sampling(seed=1, top_p=0.9, max_tokens=12)
+        engine.loop.post(SubmitLocal(attempt(name, range(2, 40), sampling=sampling, salt=name.encode())))
+        answers.append(watch.answer())
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 12
+    assert engine.layout.dtype == dtype
+    engine.close()
+
+
 def test_a_prefill_engine_announces_its_blocks(watch: Watch) -> None:
     engine = watch.boot(configure(), make=prefill)
     engine.loop.post(Submit(attempt("a", range(40)), lend=True))
