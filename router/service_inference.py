@@ -12,6 +12,7 @@ import grpc
 from baton.v1 import inference_pb2, inference_pb2_grpc
 from common.net.convert import finish_to_proto, logprobs_to_proto
 from common.net.deadlines import remaining_s
+from common.net.errors import to_status
 from common.types.config import RouterConfig
 from common.types.errors import Cancelled, invalid
 from router.ask import Ask, ChatAsk, Prompt
@@ -21,6 +22,11 @@ from router.timeline import Summary
 
 Context = grpc.aio.ServicerContext[inference_pb2.GenerateRequest, inference_pb2.GenerateResponse]
 """Only its type parameters differ between the methods."""
+CUT_S = 0.2
+
+
+class StalledReader(Cancelled):
+    """A client left a message unread for too long."""
 
 
 class InferenceService(inference_pb2_grpc.InferenceServicer):
@@ -38,9 +44,20 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
                     async with asyncio.timeout(self._stalled_reader_s):
                         await context.write(_response(message))
             except TimeoutError:
-                raise Cancelled(f"the client read nothing for {self._stalled_reader_s:g} s") from None
+                raise StalledReader(f"the client read nothing for {self._stalled_reader_s:g} s") from None
 
-        await self._serving.generate(_ask(request), remaining_s(context, self._default_deadline_s), write)
+        try:
+            await self._serving.generate(_ask(request), remaining_s(context, self._default_deadline_s), write)
+        except StalledReader as error:
+            await self._cut(context, error)
+
+    async def _cut(self, context: Context, error: StalledReader) -> None:
+        """The status waits behind unread messages: it is left there, and the call no longer counts."""
+        try:
+            async with asyncio.timeout(CUT_S):
+                await context.abort_with_status(to_status(error))
+        except TimeoutError:
+            raise asyncio.CancelledError from None
 
     async def Tokenize(
         self, request: inference_pb2.TokenizeRequest, context: Context

@@ -8,13 +8,14 @@ import pytest
 
 from baton.v1 import fleet_pb2, inference_pb2
 from common.types.timeouts import Timeouts
-from tests.router.rig import PATIENCE_S, Reply, failure, next_of, read, rig, status_of
+from tests.router.rig import Reply, Rig, failure, next_of, read, rig, status_of
+from tests.router.script import PATIENCE_S
 
 
-async def idle(fleet: object) -> None:
+async def idle(fleet: Rig) -> None:
     """Waits until the router holds no request."""
     async with asyncio.timeout(PATIENCE_S):
-        await fleet.router.serving.idle.wait()  # type: ignore[attr-defined]
+        await fleet.router.serving.idle.wait()
 
 
 @pytest.mark.parametrize(("held_by", "step"), [("p0", "started"), ("p0", "first"), ("d0", "joined"), ("d0", "token 3")])
