@@ -155,7 +155,7 @@ def asserts(source: Source) -> Iterator[str]:
 def names(source: Source) -> Iterator[str]:
     """Names say what a thing holds or does."""
     for name, line in titles(source):
-        for word in sorted(words_of(name) & EMPTY_NAMES):
+        for word in sorted(words_of(name) & EMPTY_NAMES) if not name.startswith("test_") else ():
             yield f"{source.path}:{line} {name}: {word!r} says nothing"
     for name, line in defined_names(source):
         if name.startswith("n_"):
