@@ -4,10 +4,11 @@ Event loop only; knows nothing of gRPC.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from common.engine.messages import Command, Drop, Event, Joined, Refused, Reserved, StepTokens
+from common.engine.messages import Command, Drop, Event, Joined, Refused, Reserved, Started, StepTokens
 from common.types.attempt import Attempt
 from common.types.errors import DeadlinePassed, InvalidRequest, StaleAttempt
 from common.types.handoff import FailureKind
@@ -50,8 +51,7 @@ class Decoding:
         on_overdue: Callable[[], None],
     ) -> None:
         self._post = post
-        self._block_tokens = layout.block_tokens
-        self._landing = Landing(post, lenders, layout.fingerprint, timeouts, self._lost, on_overdue)
+        self._landing = Landing(post, lenders, layout, timeouts, self._lost, on_overdue)
         self._tickets: dict[AttemptId, Ticket] = {}
         self._sessions: set[RouterSession] = set()
         self.draining = False
@@ -80,6 +80,8 @@ class Decoding:
         if self.draining:
             session.send(AttemptLost(stream, FailureKind.DRAINING, DETAILS[FailureKind.DRAINING]))
             return
+        # The prompt's own log probabilities are for a prefill worker to give.
+        attempt = replace(attempt, sampling=replace(attempt.sampling, prompt_logprobs=None))
         ticket = Ticket(session, stream, {choice.index for choice in attempt.choices})
         try:
             self._tickets[attempt.id] = ticket
@@ -111,6 +113,8 @@ class Decoding:
                     self._deliver(event)
                 case Reserved():
                     self._landing.reserved(event)
+                case Started(id, num_cached_tokens):
+                    self._landing.started(id, num_cached_tokens)
                 case Joined(id):
                     self._joined(id)
                 case Refused(id, error):
@@ -139,11 +143,11 @@ class Decoding:
         ticket, journey = self._tickets.get(id), self._landing.journey(id)
         if ticket is None or journey is None:
             return
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         ticket.session.send(
             JoinedBatch(
                 stream=ticket.stream,
-                num_cached_tokens=journey.num_cached_blocks * self._block_tokens,
+                num_cached_tokens=journey.num_cached_tokens,
                 num_bytes=journey.num_bytes,
                 transport=journey.transport,
                 exposed_s=now - journey.sealed_at if journey.sealed_at else 0.0,

@@ -4,6 +4,7 @@ Engine commands go to the engine, copies to the puller, messages to the lender's
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from common.net.background import Background
 from common.types.attempt import Attempt
 from common.types.handoff import FailureKind
 from common.types.ids import AttemptId
-from common.types.kv import Manifest
+from common.types.kv import KVLayout, Manifest
 from common.types.timeouts import Timeouts
 from decode_worker.lenders import LenderLost, LenderRefused, Lenders, LoanSource
 from kvtransfer.handoff.actions import (
@@ -40,7 +41,7 @@ class Journey:
     attempt: Attempt
     source: LoanSource | None
     tasks: Background = field(default_factory=Background)
-    num_cached_blocks: int = 0
+    num_cached_tokens: int = 0
     num_bytes: int = 0
     copy_s: float = 0.0
     transport: str = ""
@@ -54,7 +55,7 @@ class Landing:
         self,
         post: Callable[[Command], None],
         lenders: Lenders,
-        layout: str,
+        layout: KVLayout,
         timeouts: Timeouts,
         on_report: Callable[[AttemptId, FailureKind], None],
         on_overdue: Callable[[], None],
@@ -64,7 +65,8 @@ class Landing:
         self._timeouts = timeouts
         self._on_report = on_report
         self._on_overdue = on_overdue
-        self._lander = Lander(layout, timeouts)
+        self._block_tokens = layout.block_tokens
+        self._lander = Lander(layout.fingerprint, timeouts)
         self._journeys: dict[AttemptId, Journey] = {}
         self._alarm = Alarm(self._expire)
 
@@ -85,8 +87,14 @@ class Landing:
     def reserved(self, event: Reserved) -> None:
         journey = self._journeys.get(event.id)
         if journey is not None:
-            journey.num_cached_blocks = event.num_cached_blocks
+            journey.num_cached_tokens = event.num_cached_blocks * self._block_tokens
         self._perform(self._lander.reserved(event.id, event.blocks, event.num_cached_blocks, self._now()))
+
+    def started(self, id: AttemptId, num_cached_tokens: int) -> None:
+        """A local prefill began, with this much found in the own cache."""
+        journey = self._journeys.get(id)
+        if journey is not None:
+            journey.num_cached_tokens = num_cached_tokens
 
     def journey(self, id: AttemptId) -> Journey | None:
         return self._journeys.get(id)
@@ -185,4 +193,4 @@ class Landing:
 
     @staticmethod
     def _now() -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic()

@@ -81,7 +81,6 @@ class DecodeScheduler:
             events = self._admit(now)
             takes, copies = self._batch.choose()
         if not takes:
-            self._tables.settle()
             return None
         plan, self._planned = make_plan(takes, copies=copies.values(), events=events)
         return plan

@@ -4,6 +4,7 @@ Knows nothing of gRPC: services call it and read streams of events from it.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -170,4 +171,4 @@ class Lending:
 
     @staticmethod
     def _now() -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic()

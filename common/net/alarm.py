@@ -1,6 +1,7 @@
 """Rings when a machine's next expiry is due, with or without traffic. Owns one timer; knows nothing of the machine."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 
@@ -21,8 +22,9 @@ class Alarm:
             self._timer.cancel()
             self._timer = None
         if at is not None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._fire)
+            wait_s = max(0.0, at - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._fire)
 
     def _fire(self) -> None:
         self._timer, self._at = None, None
-        self._ring(asyncio.get_running_loop().time())
+        self._ring(time.monotonic())

@@ -35,8 +35,8 @@ class Cluster:
         for worker in self.workers:
             async with asyncio.timeout(15):
                 await worker.side.idle.wait()
-                while not _whole(worker):
-                    await asyncio.sleep(0.01)
+                while not _whole(worker):  # noqa: ASYNC110 - an engine tells nobody that it has gone idle
+                    await asyncio.sleep(0.005)
 
 
 def _whole(worker: Worker) -> bool:
@@ -56,6 +56,8 @@ async def cluster(
     """Ready to serve when entered; every block is back when left."""
     router_config = replace(router or RouterConfig(model=""), model=str(model), grpc="127.0.0.1:0", fleet="127.0.0.1:0")
     base = replace(worker or WorkerConfig(model="", num_blocks=128, token_budget=128), model=str(model), threads=1)
+    bugs: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context))
     async with AsyncExitStack() as stack:
         front = await Router.start(router_config)
         stack.push_async_callback(front.stop)
@@ -72,3 +74,5 @@ async def cluster(
                 await front.fleet.changed()
         yield fleet
         await fleet.settled()
+        if bugs:
+            raise AssertionError(f"a process would have ended: {bugs}")

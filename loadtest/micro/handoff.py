@@ -1,0 +1,47 @@
+"""What a hand-off leaves exposed: time between the end of prefill and joining the decode batch, over prefill time.
+
+Two real workers on a core each, shared memory between them; every prompt is new, so nothing is cached.
+"""
+
+import asyncio
+import random
+import statistics
+from pathlib import Path
+
+from baton.client import Completion
+from loadtest.fleet import running_fleet
+from loadtest.shapes import SHAPES, random_model
+
+NUM_PROMPTS = 9
+NUM_TOKENS = (512, 2000)
+MODELS = Path(".baton/shapes")
+
+
+def run(shape: str = "135m") -> None:
+    """Prints a line per prompt length."""
+    print(f"hand-off exposed after prefill, {shape} in bfloat16, shm, {NUM_PROMPTS} prompts each")
+    for num_tokens, completions in asyncio.run(_measure(shape)).items():
+        prefill = statistics.median(done.done.timings.prefill_ms for done in completions)
+        exposed = statistics.median(done.done.timings.handoff_ms for done in completions)
+        shares = sorted(done.done.timings.handoff_ms / done.done.timings.prefill_ms for done in completions)
+        spread = f"{shares[0]:.2%} to {shares[-1]:.2%}"
+        print(f"  {num_tokens:>5} tokens: prefill {prefill:7.1f} ms, exposed {exposed:5.2f} ms,", end=" ")
+        print(f"share {statistics.median(shares):.2%} ({spread}); must 1 %, aim 0.3 %")
+
+
+async def _measure(shape: str) -> dict[int, list[Completion]]:
+    source = random.Random(1)
+    vocab = SHAPES[shape].vocab
+    results: dict[int, list[Completion]] = {}
+    async with running_fleet(random_model(shape, MODELS), "--kv-memory=512MiB", MODE="handoff") as client:
+        for num_tokens in NUM_TOKENS:
+            completions = []
+            for _ in range(NUM_PROMPTS + 1):
+                prompt = [source.randrange(2, vocab) for _ in range(num_tokens)]
+                completions.append(await client.complete(prompt, temperature=0.0, max_tokens=4, ignore_eos=True))
+            results[num_tokens] = completions[1:]  # the first one connects the two workers
+    return results
+
+
+if __name__ == "__main__":
+    run()
