@@ -16,8 +16,9 @@ class Ran:
     err: str
 
 
-async def baton(*argv: str, text: str = "") -> Ran:
-    process = await asyncio.create_subprocess_exec(
+async def begin(*argv: str) -> asyncio.subprocess.Process:
+    """A command that has just been started."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "baton.cli.main",
@@ -27,5 +28,10 @@ async def baton(*argv: str, text: str = "") -> Ran:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def baton(*argv: str, text: str = "") -> Ran:
+    """A command run to its end."""
+    process = await begin(*argv)
     out, err = await process.communicate(text.encode())
     return Ran(process.returncode or 0, out.decode(), err.decode())

@@ -1,8 +1,11 @@
 """The verbs that talk to a router, as processes."""
 
+import asyncio
+import signal
+
 from common.types.errors import Overloaded
 from common.types.sampling import FinishReason
-from tests.cli.command import baton
+from tests.cli.command import baton, begin
 from tests.client.router import ScriptedFleet, ScriptedInference, accepted, delta, done, serving
 
 
@@ -43,6 +46,29 @@ async def test_chat_remembers_and_survives_a_failure() -> None:
     assert "full" in ran.err
     turns = [(turn.role, turn.content) for turn in inference.requests[-1].chat.messages]
     assert turns == [("system", "be brief"), ("user", "first"), ("assistant", "one"), ("user", "second")]
+
+
+async def test_ctrl_c_ends_the_answer_and_not_the_conversation() -> None:
+    async def never(context: object) -> None:
+        await asyncio.Event().wait()
+
+    inference = ScriptedInference()
+    inference.scripts = [
+        [accepted(), delta("half"), never],
+        [accepted(), delta("whole", finish=FinishReason.STOP), done()],
+    ]
+    async with serving(inference) as target:
+        process = await begin("chat", "--grpc", target)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"first\n")
+        assert await process.stdout.readexactly(4) == b"half"
+        process.send_signal(signal.SIGINT)
+        await inference.ended.wait()
+        out, _ = await process.communicate(b"second\n")
+    assert b"whole" in out
+    turns = [(turn.role, turn.content) for turn in inference.requests[-1].chat.messages]
+    assert turns == [("user", "first"), ("assistant", "half"), ("user", "second")]
 
 
 async def test_pool_lists_the_members() -> None:
