@@ -1,4 +1,4 @@
-"""Background tasks with an owner. One that fails with an untranslated error is a bug: the loop's handler hears of it."""
+"""Background tasks with an owner. An error in one that nobody translated is a bug: the loop's handler hears of it."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -38,7 +38,8 @@ class Case:
 
     def __str__(self) -> str:
         pools = f"{self.prefill}p{self.decode}d"
-        return f"{self.model}-{self.block_tokens}x{self.token_budget}-{pools}-{self.mode}-{self.transports[0]}-{self.batch}"
+        steps = f"{self.block_tokens}x{self.token_budget}"
+        return f"{self.model}-{steps}-{pools}-{self.mode}-{self.transports[0]}-{self.batch}"
 
 
 def cases() -> list[Case]:
