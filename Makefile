@@ -10,6 +10,7 @@ PROTOS := $(sort $(wildcard protos/baton/v1/*.proto))
 PROTO_OUT ?= .
 PACKAGES := baton common router prefill_worker decode_worker kvtransfer loadtest tests
 UP ?=
+BENCH ?=
 
 .PHONY: help setup up test check fmt proto bench explore simulate clean
 
@@ -20,7 +21,7 @@ help:
 	@echo "make check     lint, format, types, generated code, rules of the house"
 	@echo "make fmt       format the code"
 	@echo "make proto     generate baton/v1 from protos/"
-	@echo "make bench     micro-benchmarks, one per kernel and transport"
+	@echo "make bench     lists the micro-benchmarks; BENCH=NAME runs one"
 	@echo "make explore   every order of events of the hand-off, exhaustively"
 	@echo "make simulate  random faults on virtual time"
 	@echo "make clean     remove what was built or cached, but not .venv"
@@ -60,7 +61,7 @@ proto: setup
 	  --grpc_python_out=$(PROTO_OUT) $(PROTOS)
 
 bench: setup
-	@$(BIN)/python -m loadtest.micro
+	@$(BIN)/python -m loadtest.micro $(BENCH)
 
 explore: setup
 	@$(BIN)/python -m pytest tests/handoff -k explor
