@@ -15,6 +15,8 @@ from loadtest.simulator.prefill_site import PrefillSite
 from loadtest.simulator.router_site import RouterSite
 from loadtest.simulator.words import Content, Message
 
+MAX_TIMERS = 100
+
 Site = RouterSite | PrefillSite | DecodeSite
 
 
@@ -184,7 +186,10 @@ def comes_to_rest(site: Site) -> bool:
         site.expire(inf)
         return site.errors.keys() == site.runs.keys()
     machine = site.lender if isinstance(site, PrefillSite) else site.lander
-    while (expiry := machine.next_expiry()) is not None:
+    for _ in range(MAX_TIMERS):
+        expiry = machine.next_expiry()
+        if expiry is None:
+            break
         site.expire(expiry)
         if isinstance(site, DecodeSite):
             for id in [id for id, seat in site.seats.items() if seat.fence_asked]:

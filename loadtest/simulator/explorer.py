@@ -122,6 +122,10 @@ class Explorer:
         num_process_states = tuple(len(process.sites) for process in self._processes)
         return Findings(len(states), num_transitions, num_process_states, len(self._messages), index == len(states))
 
+    def sites(self, name: str) -> list[Site]:
+        """Every state a process was found in."""
+        return next(process.sites for process in self._processes if process.name == name)
+
     def _successors(self, state: int) -> Iterator[int]:
         for process in self._processes:
             key = state & process.key_mask

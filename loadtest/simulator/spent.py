@@ -4,6 +4,8 @@ Both are claims about the machines under test, so the explorer checks each claim
 message must change nothing, and must stay spent.
 """
 
+from operator import itemgetter
+
 from common.engine.messages import BlocksReady, FirstTokens, Joined, Sealed, Started
 from common.types.handoff import LoanEnd
 from kvtransfer.handoff.actions import Closed
@@ -26,7 +28,8 @@ def canonical(site: Site) -> object:
         log = {id: site.log[id] for id in live}
         legs = {id: legs for id, legs in site.legs.items() if id.request_id in live}
         parts = (live, log, legs, site.choosing)
-        return (site.me, tuple(sorted(site.errors)), *(freeze(part, frozenset({"avoid"})) for part in parts))
+        answered = tuple((id, error is None) for id, error in sorted(site.errors.items(), key=itemgetter(0)))
+        return (site.me, answered, *(freeze(part, frozenset({"avoid"})) for part in parts))
     if isinstance(site, DecodeSite):
         return freeze(site, frozenset({"_generations", "num_copies"}))
     return freeze(site)

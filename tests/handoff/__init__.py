@@ -1,0 +1,1 @@
+"""The hand-off's three machines, one by one and together."""
