@@ -184,3 +184,4 @@ class Drive:
         assert counts.num_free + counts.num_cached == self.tables.pool.num_blocks
         assert (load.num_running, load.num_waiting, load.backlog_tokens) == (0, 0, 0)
         assert len(self.hashes) == counts.num_cached
+        assert not self.scheduler._residents

@@ -42,7 +42,10 @@ def test_the_least_advanced_gives_way_and_repeats_nothing() -> None:
     drive.join(younger)
     most_waiting = 0
     while drive.step():
-        most_waiting = max(most_waiting, drive.scheduler.load().num_waiting)
+        load = drive.scheduler.load()
+        most_waiting = max(most_waiting, load.num_waiting)
+        if load.num_waiting:
+            assert load.backlog_tokens == 16 + len(younger.got[0])
         assert len(older.got[0]) > len(younger.got[0]) or older.complete
     assert most_waiting == 1
     assert older.complete
@@ -73,6 +76,15 @@ def test_a_newcomer_leaves_room_for_those_who_run() -> None:
     assert tight.state == "queued"
     drive.drop(tight)
     assert drive.enter(attempt("c", range(100, 100 + 42 * 4)), local=False).state == "reserved"
+
+
+def test_who_is_alone_may_take_the_last_block() -> None:
+    drive = Drive(limits(), num_blocks=3)
+    stay = drive.enter(attempt("a", range(9), n=3), local=False)
+    assert stay.state == "reserved"
+    drive.join(stay)
+    drive.run()
+    assert stay.complete
 
 
 def test_the_same_text_twice_is_held_once() -> None:

@@ -72,9 +72,12 @@ def test_a_fork_copies_the_shared_block_once_less_than_there_are_forks() -> None
     forks = [held.fork(parent, choice, (9,)) for choice in range(3)]
     held.free(parent)
     assert held.pool.counts().num_owned == 2
+    keys = [fork.key for fork in forks]
+    assert [fork.num_published for fork in forks] == [1, 1, 1]
     rooms = [held.make_room(fork, 7) for fork in forks]
     assert rooms == [(True, (1, 2)), (True, (1, 3)), (True, None)]
     assert [fork.blocks for fork in forks] == [[0, 2], [0, 3], [0, 1]]
+    assert [fork.key == key for fork, key in zip(forks, keys, strict=True)] == [False, False, True]
     assert len({fork.key for fork in forks}) == 3
     held.settle()
     for fork in forks:

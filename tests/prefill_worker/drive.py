@@ -72,6 +72,7 @@ class Drive:
         if plan is None:
             return None
         assert plan.num_tokens <= self.scheduler.limits.token_budget
+        assert len(plan.works) <= self.scheduler.limits.max_sequences
         self.take(plan.events)
         self.now += 0.5
         self.take(self.scheduler.commit(plan, self.runner.run(plan), self.now))
@@ -133,6 +134,7 @@ class Drive:
         assert counts.num_free + counts.num_cached == self.tables.pool.num_blocks
         assert (load.num_running, load.num_waiting, load.backlog_tokens) == (0, 0, 0)
         assert len(self.hashes) == counts.num_cached
+        assert not self.scheduler._runs
 
 
 def _id(event: Event) -> AttemptId:
