@@ -33,6 +33,8 @@ INFERENCE, FLEET = "baton.v1.Inference", "baton.v1.Fleet"
 GRACE_S = 0.5
 CALLS_PER_REQUEST = 2
 """Calls that are no requests, such as Tokenize, and those that wait to be refused."""
+LEAST_STREAMS = 1024
+"""gRPC answers more streams than these with "unavailable"; who is admitted is for admission to say, with a reason."""
 
 
 class Router:
@@ -91,7 +93,7 @@ class Router:
         limit = CallLimit(INFERENCE, CALLS_PER_REQUEST * config.max_requests)
         clients = make_server(
             [register, self._health.register],
-            max_concurrent_streams=CALLS_PER_REQUEST * config.max_requests,
+            max_concurrent_streams=max(LEAST_STREAMS, CALLS_PER_REQUEST * config.max_requests),
             interceptors=[limit],
         )
         self._background.spawn(Pulse(self._health, self.serving, self.fleet).follow())

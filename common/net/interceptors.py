@@ -11,9 +11,10 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from common.net.errors import grpc_status, internal_status, is_public, to_status
-from common.types.errors import BatonError, Overloaded, PeerLost
+from common.types.errors import BatonError, Overloaded, PeerLost, invalid
 
 _log = logging.getLogger("baton.net")
 
@@ -31,7 +32,7 @@ class CatchAll(grpc.aio.ServerInterceptor):
     ) -> "Method | None":
         method = await continuation(handler_call_details)
         name = handler_call_details.method
-        return None if method is None else around(method, lambda context: _caught(context, name))
+        return None if method is None else around(_readable(method), lambda context: _caught(context, name))
 
 
 class CallLimit(grpc.aio.ServerInterceptor):
@@ -77,19 +78,54 @@ def around(method: Method, guard: Guard) -> Method:
                 async for message in answer:
                     await context.write(message)
 
-    build: Any
-    inner: Any
-    if method.request_streaming and method.response_streaming:
-        inner, build = method.stream_stream, grpc.stream_stream_rpc_method_handler
-    elif method.request_streaming:
-        inner, build = method.stream_unary, grpc.stream_unary_rpc_method_handler
-    elif method.response_streaming:
-        inner, build = method.unary_stream, grpc.unary_stream_rpc_method_handler
-    else:
-        inner, build = method.unary_unary, grpc.unary_unary_rpc_method_handler
+    inner, build = _parts(method)
     outer = many if method.response_streaming else one
     result: Method = build(outer, method.request_deserializer, method.response_serializer)
     return result
+
+
+def _parts(method: Method) -> tuple[Any, Any]:
+    """Its behaviour, and what builds a method of its kind."""
+    if method.request_streaming and method.response_streaming:
+        return method.stream_stream, grpc.stream_stream_rpc_method_handler
+    if method.request_streaming:
+        return method.stream_unary, grpc.stream_unary_rpc_method_handler
+    if method.response_streaming:
+        return method.unary_stream, grpc.unary_stream_rpc_method_handler
+    return method.unary_unary, grpc.unary_unary_rpc_method_handler
+
+
+def _readable(method: Method) -> Method:
+    """The same method, without bytes that are no message of its: gRPC would send the parser's text to the client."""
+    parse = method.request_deserializer or bytes
+
+    def read(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except DecodeError:
+            return _UNREADABLE
+
+    async def each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield _checked(request)
+
+    inner, build = _parts(method)
+    streaming = method.request_streaming
+
+    def behave(request: Any, context: Context) -> Any:
+        return inner(each(request) if streaming else _checked(request), context)
+
+    result: Method = build(behave, read, method.response_serializer)
+    return result
+
+
+_UNREADABLE = object()
+
+
+def _checked(request: Any) -> Any:
+    if request is _UNREADABLE:
+        raise invalid("request", "is not a message of this method")
+    return request
 
 
 @asynccontextmanager
