@@ -91,6 +91,8 @@ class Session:
                 tasks.create_task(self._read(call))
         except* grpc.aio.AioRpcError as lost:
             detail = f"its session ended with {_first(lost).code().name}"
+        except* asyncio.InvalidStateError:
+            detail = "its session was over when it was written to"
         except* PeerLost:
             detail = "it ended its session"
         except* InvalidRequest:

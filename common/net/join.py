@@ -172,6 +172,8 @@ class _Stream:
                 yield
         except TimeoutError as error:
             raise PeerLost("join", self._address, late) from error
+        except asyncio.InvalidStateError as error:
+            raise PeerLost("join", self._address, "the call was over") from error
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, "join", self._address) from error
 
