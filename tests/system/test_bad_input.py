@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from typing import Any
 
 import grpc
 import pytest
@@ -45,7 +46,8 @@ def address_of(fleet: Cluster, service: str) -> str:
 
 async def outcome(channel: grpc.aio.Channel, service: str, method: str, payload: bytes) -> grpc.StatusCode:
     """Sends raw bytes as the only request of a stream, which every method's handler can be called with."""
-    call = channel.stream_stream(f"/{service}/{method}")(iter([payload]), timeout=1.0)
+    ask: Any = channel.stream_stream(f"/{service}/{method}")
+    call = ask(iter([payload]), timeout=1.0)
     async for _ in call:
         pass
     code = await call.code()
