@@ -102,12 +102,22 @@ class FakeDecode(decode_pb2_grpc.DecodeServicer):
         self.cancelled_choices: list[int] = []
         self.num_sessions = self.num_frames = 0
         self.fail_kind: decode_pb2.FailureKind | None = None
-        self.repeats_first_token = True
+        self.lines: list[decode_pb2.SessionResponse] | None = None
+        """Instead of an answer: the first at once, the others when an attempt has come; then the stream ends."""
 
     async def Session(
         self, request_iterator: AsyncIterator[decode_pb2.SessionRequest], context: Context
     ) -> AsyncIterator[decode_pb2.SessionResponse]:
         self.num_sessions += 1
+        if self.lines is not None:
+            for line in self.lines[:1]:
+                yield line
+            while self.lines and not (await anext(request_iterator)).HasField("attach"):
+                continue
+            for line in self.lines[1:]:
+                yield line
+            await self.script.reach("recited")
+            return
         outgoing: asyncio.Queue[decode_pb2.SessionResponse] = asyncio.Queue()
         session = _Session(self, outgoing)
         work = Background()

@@ -55,6 +55,7 @@ async def test_the_deadline_passes_in_each_leg(tmp_path: Path, held_by: str, ste
 async def test_a_reader_that_stops_is_cut(tmp_path: Path) -> None:
     async with rig(tmp_path, timeouts=Timeouts(stalled_reader_s=0.3), max_choices=8) as fleet:
         prefill, decode = await fleet.prefill(), await fleet.decode()
+        decode.script.hold("token 490")
         call = fleet.generate("x" * 10, n=8, max_tokens=500, logprobs=20)
         await next_of(call)
         await decode.script.saw("cancelled")
@@ -65,6 +66,18 @@ async def test_a_reader_that_stops_is_cut(tmp_path: Path) -> None:
         assert error.code() is grpc.StatusCode.CANCELLED
         assert sum(len(tokens) for tokens in reply.tokens.values()) < 8 * 500
         assert (await fleet.reply(max_tokens=3)).texts == {0: "abc"}
+
+
+async def test_what_waits_for_a_reader_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.relay.MAX_PENDING_TOKENS", 64)
+    async with rig(tmp_path) as fleet:
+        await fleet.prefill()
+        decode = await fleet.decode()
+        decode.script.hold("token 490")
+        call = fleet.generate("x" * 10, n=8, max_tokens=500, logprobs=20)
+        await next_of(call)
+        await decode.script.saw("cancelled")
+        assert (await failure(call)).code() is grpc.StatusCode.CANCELLED
 
 
 async def test_a_slow_reader_gets_everything_in_fewer_messages(tmp_path: Path) -> None:

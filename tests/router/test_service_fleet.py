@@ -1,7 +1,7 @@
 """The Join stream and what operators call, over real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -41,9 +41,9 @@ class Fleet:
         assert welcome.welcome.router_epoch == EPOCH
         return call
 
-    async def until_gone(self) -> None:
+    async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while self.fleet.members():
+            while not true():
                 await self.fleet.changed()
 
 
@@ -86,14 +86,14 @@ async def test_a_worker_joins_reports_and_leaves() -> None:
         await call.write(
             fleet_pb2.JoinRequest(load=load_to_proto(load(num_running=3, added_hashes=(7, 8), draining=True)))
         )
-        await router.fleet.changed()
+        await router.until(lambda: router.fleet.members()[0].draining)
         (member,) = (await router.stub.ListMembers(fleet_pb2.ListMembersRequest())).members
         assert (member.hello.member, member.load.num_running, member.num_hashes) == ("p0", 3, 2)
         assert (member.draining, member.num_attempts) == (True, 0)
         assert list(member.load.added_hashes) == []
         assert member.silence_ms < 10_000
         call.cancel()
-        await router.until_gone()
+        await router.until(lambda: not router.fleet.members())
 
 
 async def test_heartbeats_come_when_there_is_nothing_to_say() -> None:

@@ -1,0 +1,119 @@
+"""One request's scope: bugs stay in it, retries are counted, members are chosen on what is known at that moment."""
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import pytest
+
+from common.types.hashing import chain, root_hash, wire_hash
+from common.types.sampling import SampledToken
+from router.admission import RetryBudget
+from router.relay import Relay
+from tests.router.rig import failure, next_of, read, rig
+from tests.router.samples import load
+
+
+async def test_a_bug_in_one_request_spares_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver = Relay.deliver
+
+    def broken(relay: Relay, token: SampledToken) -> bool:
+        if token.choice == 1 and token.index == 3:
+            raise ZeroDivisionError("a bug")
+        return deliver(relay, token)
+
+    monkeypatch.setattr(Relay, "deliver", broken)
+    async with rig(tmp_path) as fleet:
+        await fleet.prefill()
+        decode = await fleet.decode()
+        decode.script.hold("token 5")
+        spared, doomed = fleet.generate(max_tokens=8), fleet.generate(max_tokens=8, n=2)
+        error = await failure(doomed)
+        assert error.code() is grpc.StatusCode.INTERNAL
+        assert "a bug" not in str(error.details())
+        await decode.script.saw("cancelled")
+        decode.script.release("token 5")
+        assert (await read(spared)).texts == {0: "abcdefgh"}
+        assert decode.service.num_sessions == 1
+
+
+async def test_a_client_that_is_never_read_to_the_end_leaves_no_task(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        await fleet.prefill()
+        decode = await fleet.decode()
+        await fleet.reply(max_tokens=3)
+        before = len(asyncio.all_tasks())
+        decode.script.hold("token 4")
+        calls = [fleet.generate(max_tokens=12) for _ in range(5)]
+        for call in calls:
+            await next_of(call)
+        await decode.script.saw("token 4")
+        for call in calls:
+            call.cancel()
+        await fleet.router.serving.idle.wait()
+        decode.script.release("token 4")
+        await fleet.reply(max_tokens=3)
+        assert len(asyncio.all_tasks()) <= before + 2
+
+
+async def test_the_member_that_knows_the_prompt_gets_it(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        cold, warm = await fleet.prefill("p0"), await fleet.prefill("p1")
+        away, near = await fleet.decode("d0"), await fleet.decode("d1")
+        model = fleet.router.serving.model
+        text = "the quick brown fox jumps over the lazy dog"
+        root = root_hash(b"k", b"", model.fingerprint)
+        hashes = tuple(wire_hash(each) for each in chain(b"k", root, model.token_ids(text), 4))
+        for worker in (warm, near):
+            worker.member.load = load()
+            member = next(m for m in fleet.router.fleet.members() if m.hello == worker.member.hello)
+            fleet.router.fleet.report(member, load(added_hashes=hashes), member.reported_at)
+        reply = await fleet.reply(text, max_tokens=3, explain=True)
+        assert (len(cold.service.requests), len(warm.service.requests)) == (0, 1)
+        assert (len(away.service.attaches), len(near.service.attaches)) == (0, 1)
+        assert reply.done is not None
+        assert "40 cached" in reply.done.explanations[1].candidates[0]
+
+
+async def test_a_burst_is_spread_before_any_report_comes(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        pools = [await fleet.prefill(f"p{place}") for place in range(3)]
+        decodes = [await fleet.decode(f"d{place}") for place in range(3)]
+        for worker in pools:
+            worker.script.hold("first")
+        calls = [fleet.generate(max_tokens=4) for _ in range(9)]
+        for call in calls:
+            await next_of(call)
+        for worker in pools:
+            await worker.script.saw("first")
+            worker.script.release("first")
+        for call in calls:
+            assert (await read(call)).texts == {0: "abcd"}
+        assert [len(worker.service.requests) for worker in pools] == [3, 3, 3]
+        assert [len(worker.service.attaches) for worker in decodes] == [3, 3, 3]
+
+
+async def test_retries_take_from_the_budget(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        prefill, _ = await fleet.prefill(), await fleet.decode()
+        fleet.router.serving.budget = RetryBudget(0.0, burst=1, now=0.0, per_s=0.0)
+        assert (await fleet.reply(max_tokens=3)).texts == {0: "abc"}
+        prefill.service.fail_with = RuntimeError("down")
+        assert (await fleet.reply(max_tokens=3)).texts == {0: "abc"}
+        assert (await failure(fleet.generate(max_tokens=3))).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_requests_pay_into_the_budget(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        prefill, _ = await fleet.prefill(), await fleet.decode()
+        fleet.router.serving.budget = RetryBudget(0.5, burst=1, now=0.0, per_s=0.0)
+        prefill.service.fail_with = RuntimeError("down")
+        codes = []
+        for _ in range(4):
+            try:
+                await fleet.reply(max_tokens=3)
+                codes.append(grpc.StatusCode.OK)
+            except grpc.aio.AioRpcError as error:
+                codes.append(error.code())
+        refused = grpc.StatusCode.UNAVAILABLE
+        assert codes == [grpc.StatusCode.OK, refused, grpc.StatusCode.OK, refused]
