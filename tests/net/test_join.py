@@ -11,9 +11,9 @@ import pytest
 
 from baton.v1 import fleet_pb2, fleet_pb2_grpc
 from common.net import convert_fleet
-from common.net.join import HASHES_PER_REPORT, Membership, Orders
+from common.net.join import HASHES_PER_REPORT, Membership, Orders, _Stream
 from common.net.server import bind, make_server
-from common.types.errors import StaleAttempt
+from common.types.errors import PeerLost, StaleAttempt
 from common.types.ids import Role
 from common.types.member import Hello, Load
 from common.types.timeouts import Timeouts
@@ -238,3 +238,18 @@ async def test_a_bug_in_the_worker_ends_it_loudly() -> None:
         with pytest.raises(ExceptionGroup) as caught:
             await asyncio.wait_for(membership.run(), 20)
     assert isinstance(caught.value.exceptions[0], ZeroDivisionError)
+
+
+async def test_writing_to_a_call_that_is_over_is_a_lost_peer() -> None:
+    router = Router()
+    router.refusal = StaleAttempt("go away")
+    async with serving(partial(fleet_pb2_grpc.add_FleetServicer_to_server, router)) as address:
+        async with _Stream(address, 20.0) as stream:
+            hello = fleet_pb2.JoinRequest(hello=convert_fleet.hello_to_proto(HELLO))
+            await stream.write(hello)
+            with pytest.raises(StaleAttempt):
+                await stream.read()
+            with pytest.raises(PeerLost, match="over"):
+                await stream.write(hello)
+        with pytest.raises(PeerLost, match="left"):
+            await stream.write(hello)
