@@ -45,6 +45,7 @@ class Engine:
         """Ends the thread after its step and gives the pool back. Transports must have let go of the pool before."""
         self.loop.stop()
         self.storage.close()
+        gc.unfreeze()
 
 
 @dataclass(frozen=True, slots=True)

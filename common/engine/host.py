@@ -17,6 +17,7 @@ from common.net.health import Health
 from common.net.join import Membership, Orders
 from common.net.server import bind, make_server, split_address
 from common.types.config import WorkerConfig
+from common.types.errors import StartupError
 from common.types.member import Hello, Load
 from common.types.timeouts import Timeouts
 
@@ -65,7 +66,11 @@ class Host:
         """Listens, reports healthy, and keeps itself joined to every router."""
         self._health = await Health.open(self._side.service_names())
         self._server = make_server([self._side.register, self._health.register])
-        port = bind(self._server, self._config.listen, expose=self._config.expose)
+        try:
+            port = bind(self._server, self._config.listen, expose=self._config.expose)
+        except StartupError:
+            await self._server.stop(grace=None)
+            raise
         self.address = self._config.advertise or f"{split_address(self._config.listen)[0]}:{port}"
         await self._server.start()
         await self._health.set_serving(True)
