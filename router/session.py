@@ -93,7 +93,7 @@ class Session:
             detail = f"its session ended with {_first(lost).code().name}"
         except* asyncio.InvalidStateError:
             detail = "its session was over when it was written to"
-        except* (PeerLost, asyncio.InvalidStateError):  # the latter is how a write finds that the call is over
+        except* PeerLost:
             detail = "it ended its session"
         except* InvalidRequest:
             detail = "it sent a malformed message"

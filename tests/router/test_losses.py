@@ -99,6 +99,22 @@ async def test_a_stop_string_across_two_attempts(tmp_path: Path) -> None:
         assert len(reply.tokens[0]) == 7
 
 
+async def test_scores_of_the_prompt_come_once(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        first, second = await fleet.prefill("p0"), await fleet.prefill("p1")
+        await fleet.decode()
+        first.script.hold("first")
+        call = fleet.generate(max_tokens=12, prompt_logprobs=1)
+        await first.script.saw("first")
+        reply = Reply()
+        while not reply.scores:
+            reply.add(await next_of(call))
+        await first.member.die()
+        complete(await read(call, reply), 2)
+        assert [score.token_id for score in reply.scores] == list(first.service.requests[0].attempt.token_ids)[1:]
+        assert not second.service.requests[0].attempt.sampling.HasField("prompt_logprobs")
+
+
 async def test_decode_reports_that_the_source_is_lost(tmp_path: Path) -> None:
     async with rig(tmp_path) as fleet:
         first, second, decode = await fleet.prefill("p0"), await fleet.prefill("p1"), await fleet.decode()
