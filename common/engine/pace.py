@@ -1,9 +1,12 @@
 """How fast an engine goes, from what its steps report. Knows no clock."""
 
+from math import inf
+
 from common.cache.pool import BlockPool
 from common.engine.messages import EngineLoad
 
 _KEEP = 0.9  # share of the past that survives one step: about the last ten steps count
+_SURPRISE = 8  # a step counts as at most so many expected ones: the process may have been stopped in the middle of it
 
 
 class Pace:
@@ -16,6 +19,7 @@ class Pace:
 
     def note(self, num_prompt_tokens: int, seconds: float) -> None:
         """One step took `seconds` and computed, beside decode rows, this many prompt tokens."""
+        seconds = min(seconds, _SURPRISE * self._expected_s(num_prompt_tokens))
         step_ms = seconds * 1000
         self.step_ms = self.step_ms * _KEEP + step_ms * (1 - _KEEP) if self.step_ms else step_ms
         if num_prompt_tokens:
@@ -26,6 +30,12 @@ class Pace:
     def prefill_tokens_per_s(self) -> float:
         """Tokens over seconds, so that many short prompts do not drown a long one; 0 before the first step."""
         return self._prompt_tokens / self._prompt_seconds if self._prompt_seconds else 0.0
+
+    def _expected_s(self, num_prompt_tokens: int) -> float:
+        speed = self.prefill_tokens_per_s
+        if not self.step_ms or (num_prompt_tokens and not speed):
+            return inf
+        return self.step_ms / 1000 + (num_prompt_tokens / speed if num_prompt_tokens else 0.0)
 
     def load(self, pool: BlockPool, num_running: int, num_waiting: int, backlog_tokens: int) -> EngineLoad:
         counts = pool.counts()

@@ -130,3 +130,16 @@ def test_pace_follows_the_last_steps() -> None:
     assert pace.prefill_tokens_per_s == pytest.approx(2000.0)
     load = pace.load(BlockPool(9), 1, 2, 3)
     assert (load.num_free_blocks, load.num_running, load.num_waiting, load.backlog_tokens) == (9, 1, 2, 3)
+
+
+def test_a_stop_in_the_middle_of_a_step_says_little_of_the_pace() -> None:
+    pace = Pace()
+    for _ in range(30):
+        pace.note(100, 0.050)
+    pace.note(100, 60.0)
+    assert pace.prefill_tokens_per_s > 500
+    assert pace.step_ms < 200
+    for _ in range(60):
+        pace.note(100, 5.0)
+    assert pace.prefill_tokens_per_s == pytest.approx(20.0, rel=0.05)
+    assert pace.step_ms == pytest.approx(5000.0, rel=0.05)
