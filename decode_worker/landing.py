@@ -164,10 +164,15 @@ class Landing:
             self._perform(self._lander.verdict(id, verdict, self._now()))
 
     async def _renew(self, id: AttemptId, source: LoanSource) -> None:
-        """Keeps the lease alive while blocks are waited for and copied; the fetch itself notices a lost lender."""
+        """Keeps the lease alive while blocks are waited for and copied. A lender silent for `dead_s` will not lend:
+        it is frozen or cut off, which its stream does not tell.
+        """
+        renew_s = self._timeouts.renew_s
+        patience_s = max(renew_s, self._timeouts.dead_s - renew_s)
         while self._lander.fetching(id):
-            await asyncio.sleep(self._timeouts.renew_s)
-            await self._lenders.renew(source, id)
+            await asyncio.sleep(renew_s)
+            if not await self._lenders.renew(source, id, patience_s):
+                self._perform(self._lander.refused(id, self._now()))
 
     async def _fence(self, id: AttemptId, source: LoanSource) -> None:
         await self._lenders.fence(source, id)

@@ -92,13 +92,14 @@ class Lenders:
             return VERDICTS.get(response.verdict, Verdict.GONE)
         return None
 
-    async def renew(self, source: LoanSource, id: AttemptId) -> None:
-        """One renewal; a failure is noticed by the fetch, not here."""
+    async def renew(self, source: LoanSource, id: AttemptId, patience_s: float) -> bool:
+        """One renewal; false when the lender was silent for so long. That it is gone, the fetch notices."""
         request = kvtransfer_pb2.RenewRequest(attempt=convert.attempt_id_to_proto(id), epoch=source.epoch)
         try:
-            await self._stub(source).Renew(request, timeout=self._timeouts.renew_s)
-        except grpc.aio.AioRpcError:
-            return
+            await self._stub(source).Renew(request, timeout=patience_s)
+        except grpc.aio.AioRpcError as error:
+            return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+        return True
 
     async def copy(self, source: LoanSource, id: AttemptId, pairs: Sequence[Pair]) -> FetchReport | None:
         """Copies and verifies; None when no transport could, or a checksum did not match."""
