@@ -46,6 +46,9 @@ from router.routing import Routing, Rules
 from router.timeline import Summary, Timeline
 from router.validate import Request
 
+HOPELESS = 2.0
+"""A queue predicted to take so many times what is left until the deadline."""
+
 
 class Dispatch:
     """Runs once: `run`, then `summary`."""
@@ -160,7 +163,7 @@ class Dispatch:
         if isinstance(route, BatonError):
             return route
         if self._is_hopeless(route):
-            wait_ms = round(route.ttft_ms)
+            wait_ms = round(route.queue_ms)
             self._give_up(id, Overloaded("the queue is longer than the deadline allows", wait_ms))
         elif route.mode is Mode.LOCAL:
             self._perform(self._run.routed_local(id, route.member.id, self._now()))
@@ -182,17 +185,21 @@ class Dispatch:
             self._give_up(id, failed)
 
     def _is_hopeless(self, route: Route) -> bool:
-        """Work that cannot meet its deadline is not started; a speed nobody measured is no evidence."""
+        """Work that cannot meet its deadline is not started. A speed nobody measured is no evidence, and a measured one
+        is rough: short prompts make a member look slow."""
         measured = route.member.load.prefill_tokens_per_s > 0
-        return measured and route.ttft_ms / 1000 > self._run.deadline - self._now()
+        return measured and route.queue_ms / 1000 > HOPELESS * (self._run.deadline - self._now())
 
     def _sink(self, id: AttemptId) -> Sink:
         return partial(self._hear, id)
 
     def _hear(self, id: AttemptId, event: LegEvent) -> None:
         """Called by whoever carries the legs, who serves other requests too: a bug in here must end this one only."""
+        self._contain(partial(self._take, id, event))
+
+    def _contain(self, step: Callable[[], None]) -> None:
         try:
-            self._take(id, event)
+            step()
         except Exception as bug:  # noqa: BLE001 - raised again by whoever reads the relay
             self._relay.fail(bug)
 
@@ -255,7 +262,7 @@ class Dispatch:
         self._perform(self._run.leg_failed(id, Role.PREFILL, error, self._now(), may_retry=False))
 
     def _expire(self) -> None:
-        self._perform(self._run.tick(self._now()))
+        self._contain(lambda: self._perform(self._run.tick(self._now())))
 
     def _count_cached(self, num_cached_tokens: int) -> None:
         """The first word counts, whoever prefills: a later attempt finds what an earlier one computed."""

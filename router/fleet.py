@@ -94,15 +94,22 @@ class FleetView:
     def hashes_of(self, token_ids: tuple[int, ...], salt: bytes) -> PromptHashes:
         return PromptHashes(self.served.cache_key, salt, self.served.fingerprint, token_ids)
 
-    def place(self, member: Member, need: Need, now: float, on_lost: OnLost) -> Placement:
-        """Counts an attempt on a member until the placement is closed; raises PeerLost when it is gone already."""
+    def has_decode(self) -> bool:
+        """Whether any member takes new sequences; cheaper than a snapshot."""
+        return any(each.hello.role is Role.DECODE and not each.draining for each in self._members.values())
+
+    def place(self, member: Member, need: Need, now: float, on_lost: OnLost, *, computes: bool) -> Placement:
+        """Counts an attempt on a member until the placement is closed; raises PeerLost when it is gone already.
+
+        `computes` says whether the member computes the common part, or fetches its KV.
+        """
         membership = self._members.get(member.name)
         if membership is None or membership.hello.epoch != member.hello.epoch:
             raise PeerLost(member.hello.role.value, member.name, "it left before the attempt was sent")
         decode = member.hello.role is Role.DECODE
         sent = Sent(
             at=now,
-            num_tokens=member.uncached_tokens(need.num_tokens),
+            num_tokens=member.uncached_tokens(need.num_tokens) if computes else need.num_tail_tokens,
             num_blocks=need.blocks(member.hello.block_tokens) if decode else 0,
             num_sequences=need.num_choices if decode else 0,
         )

@@ -44,7 +44,7 @@ class Legs:
         self, attempt: Attempt, member: Member, *, lend: bool, remaining_s: float, sink: Sink, now: float
     ) -> None:
         """Raises PeerLost when the member is gone."""
-        placement = self._reach.fleet.place(member, Need.of(attempt), now, _lost(Role.PREFILL, sink))
+        placement = self._reach.fleet.place(member, Need.of(attempt), now, _lost(Role.PREFILL, sink), computes=True)
         hello = member.hello
         call = run_prefill(
             self._reach.links.to(hello.address, hello.epoch),
@@ -61,7 +61,8 @@ class Legs:
         self, attempt: Attempt, member: Member, source: Hello | None, *, remaining_s: float, sink: Sink, now: float
     ) -> None:
         """Raises PeerLost when the member is gone."""
-        placement = self._reach.fleet.place(member, Need.of(attempt), now, _lost(Role.DECODE, sink))
+        on_lost = _lost(Role.DECODE, sink)
+        placement = self._reach.fleet.place(member, Need.of(attempt), now, on_lost, computes=source is None)
         session = self._reach.sessions.to(member.hello)
         stream = session.attach(attempt, remaining_s, source, sink)
         self._decode = _DecodeLeg(attempt.id, session, stream, placement)

@@ -62,7 +62,7 @@ class Serving:
     @property
     def ready(self) -> bool:
         """Whether a request that comes now has somewhere to go: a decode member can also prefill by itself."""
-        return not self._draining and bool(self._reach.fleet.snapshot().decode)
+        return not self._draining and self._reach.fleet.has_decode()
 
     @property
     def max_model_tokens(self) -> int:
@@ -130,7 +130,7 @@ class Serving:
         """Refusals that need no look at the prompt come before it is tokenized."""
         if self._draining:
             raise Unavailable("this router is draining", "admission")
-        if not self._reach.fleet.snapshot().decode:
+        if not self._reach.fleet.has_decode():
             raise Unavailable("no decode member is up", Role.DECODE.value)
         self._admission.check(now)
 

@@ -12,9 +12,14 @@ class PrefillScore:
     """A candidate, its predicted time to first token and what that is made of."""
 
     member: Member
-    ttft_ms: float
+    queue_ms: float
+    compute_ms: float
     backlog_tokens: int
     uncached_tokens: int
+
+    @property
+    def ttft_ms(self) -> float:
+        return self.queue_ms + self.compute_ms
 
     def __str__(self) -> str:
         return (
@@ -44,5 +49,5 @@ def _can_take(member: Member, snapshot: Snapshot, need: Need) -> bool:
 def _score(member: Member, snapshot: Snapshot, need: Need) -> PrefillScore:
     backlog = member.load.backlog_tokens + member.sent_tokens
     uncached = need.num_tokens if need.scores_prompt else member.uncached_tokens(need.num_tokens)
-    ttft_ms = 1000 * (backlog + uncached) / prefill_tokens_per_s(member, snapshot)
-    return PrefillScore(member, ttft_ms, backlog, uncached)
+    token_ms = 1000 / prefill_tokens_per_s(member, snapshot)
+    return PrefillScore(member, backlog * token_ms, uncached * token_ms, backlog, uncached)

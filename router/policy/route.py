@@ -38,7 +38,7 @@ class Route:
 
     mode: Mode
     member: Member
-    ttft_ms: float
+    queue_ms: float
     explanations: tuple[Explanation, ...]
 
 
@@ -47,8 +47,17 @@ class Local:
     """What prefilling on a decode member costs."""
 
     member: Member
-    ttft_ms: float
-    harm_ms: float
+    queue_ms: float
+    compute_ms: float
+
+    @property
+    def ttft_ms(self) -> float:
+        return self.queue_ms + self.compute_ms
+
+    @property
+    def harm_ms(self) -> float:
+        """Every sequence in a batch waits while a prompt is mixed into its steps."""
+        return self.member.num_sequences * self.compute_ms
 
     @property
     def cost_ms(self) -> float:
@@ -75,11 +84,11 @@ def choose_route(snapshot: Snapshot, need: Need, rule: ModeRule = ModeRule.AUTO)
         )
     if local is not None and (prefill is None or local.cost_ms < LOCAL_ADVANTAGE * handoff_ms):
         why = Explanation("mode", Mode.LOCAL.value, tuple(reversed(lines)))
-        return Route(Mode.LOCAL, local.member, local.ttft_ms, (why,))
+        return Route(Mode.LOCAL, local.member, local.queue_ms, (why,))
     if prefill is None:
         return None
     why = Explanation("mode", Mode.HANDOFF.value, tuple(lines))
-    return Route(Mode.HANDOFF, prefill.member, prefill.ttft_ms, (why, why_prefill))
+    return Route(Mode.HANDOFF, prefill.member, prefill.queue_ms, (why, why_prefill))
 
 
 def why_no_route(snapshot: Snapshot, need: Need) -> BatonError:
@@ -103,13 +112,12 @@ def _exposed_ms(decode: DecodeScore | None, need: Need) -> float:
 
 
 def _best_local(snapshot: Snapshot, need: Need) -> Local | None:
-    """Members with room first; every sequence in a batch waits while a prompt is mixed into its steps."""
+    """Members with room first."""
     costs = []
     for member in candidates(snapshot, need, None):
-        speed = local_prefill_tokens_per_s(member, snapshot)
-        compute_ms = 1000 * member.uncached_tokens(need.num_tokens) / speed
-        queue_ms = 1000 * (member.load.backlog_tokens + member.sent_tokens) / speed
+        token_ms = 1000 / local_prefill_tokens_per_s(member, snapshot)
+        backlog = member.load.backlog_tokens + member.sent_tokens
+        local = Local(member, backlog * token_ms, member.uncached_tokens(need.num_tokens) * token_ms)
         missing = max(0, need.blocks(member.hello.block_tokens) - member.num_available_blocks)
-        local = Local(member, queue_ms + compute_ms, member.num_sequences * compute_ms)
         costs.append((missing, local.cost_ms, member.name, local))
     return min(costs, key=lambda cost: cost[:3])[3] if costs else None

@@ -46,7 +46,7 @@ def sample(sampling: Sampling, choice: int, index: int) -> SampledToken:
 
 
 class FakePrefill(prefill_pb2_grpc.PrefillServicer):
-    """Steps: run, started, scores, first, sealed, closed; marks `cancelled` when a call is cut."""
+    """Steps: run, started, scores, first, sealed, landed; marks `closed`, and `cancelled` when a call is over."""
 
     def __init__(self, epoch: int, script: Script) -> None:
         self.epoch, self.script = epoch, script
@@ -87,6 +87,7 @@ class FakePrefill(prefill_pb2_grpc.PrefillServicer):
             yield prefill_pb2.RunResponse(sealed=prefill_pb2.RunSealed(num_blocks=1))
             self._sealed[attempt.id].set()
             await self._landed[attempt.id].wait()
+            await self.script.reach("landed")
             yield prefill_pb2.RunResponse(closed=prefill_pb2.RunClosed(end=prefill_pb2.LOAN_END_RELEASED))
             self.script.mark("closed")
         finally:

@@ -1,17 +1,21 @@
 """One request's scope: bugs stay in it, retries are counted, members are chosen on what is known at that moment."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import grpc
 import pytest
 
+from baton.v1 import fleet_pb2
 from common.types.hashing import chain, root_hash, wire_hash
 from common.types.sampling import SampledToken
 from router.admission import RetryBudget
+from router.dispatch import Dispatch
 from router.relay import Relay
 from tests.router.rig import failure, next_of, read, rig
 from tests.router.samples import load
+from tests.router.script import PATIENCE_S
 
 
 async def test_a_bug_in_one_request_spares_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +58,37 @@ async def test_a_client_that_is_never_read_to_the_end_leaves_no_task(tmp_path: P
         decode.script.release("token 4")
         await fleet.reply(max_tokens=3)
         assert len(asyncio.all_tasks()) <= before + 2
+
+
+async def test_nothing_of_a_request_outlives_it(tmp_path: Path) -> None:
+    """Not even on a timer that would ring at its deadline."""
+    async with rig(tmp_path) as fleet:
+        prefill, _ = await fleet.prefill(), await fleet.decode()
+        await fleet.reply(max_tokens=3)
+        prefill.script.hold("first")
+        call = fleet.generate()
+        await prefill.script.saw("first")
+        call.cancel()
+        await fleet.router.serving.idle.wait()
+        gc.collect()
+        assert not [each for each in gc.get_objects() if isinstance(each, Dispatch)]
+
+
+async def test_a_member_is_free_of_an_attempt_once_its_loan_ends(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        await fleet.prefill()
+        decode = await fleet.decode()
+        decode.script.hold("token 3")
+        call = fleet.generate(max_tokens=6)
+        await decode.script.saw("token 3")
+        num_attempts = {"p0": 1, "d0": 0}
+        async with asyncio.timeout(PATIENCE_S):
+            while num_attempts["p0"]:
+                listed = await fleet.fleet.ListMembers(fleet_pb2.ListMembersRequest())
+                num_attempts = {member.hello.member: member.num_attempts for member in listed.members}
+        assert num_attempts == {"p0": 0, "d0": 1}
+        decode.script.release("token 3")
+        await read(call)
 
 
 async def test_the_member_that_knows_the_prompt_gets_it(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ async def test_another_layout_waits_until_the_old_members_drain() -> None:
 async def test_a_lost_member_takes_its_attempts_with_it_at_once() -> None:
     view, losses, spared = fleet(), Losses(), Losses()
     membership = joined(view, hello("p0"))
-    view.place(member(view, "p0"), need(10), 0.0, losses)
-    view.place(member(view, "p0"), need(10), 0.0, spared).close()
+    view.place(member(view, "p0"), need(10), 0.0, losses, computes=True)
+    view.place(member(view, "p0"), need(10), 0.0, spared, computes=True).close()
     assert member(view, "p0").num_attempts == 1
     view.leave(membership, "silent")
     assert [(error.leg, error.member, error.detail) for error in losses.told] == [("prefill", "p0", "silent")]
@@ -90,7 +90,7 @@ async def test_a_new_process_of_a_name_replaces_the_old_one() -> None:
     view, losses = fleet(), Losses()
     old = joined(view, hello("d0", Role.DECODE, epoch=1))
     before = member(view, "d0")
-    view.place(before, need(10), 0.0, losses)
+    view.place(before, need(10), 0.0, losses, computes=True)
     joined(view, hello("d0", Role.DECODE, epoch=2))
     assert len(losses.told) == 1
     assert old.lost == "a new process of this name joined"
@@ -98,14 +98,14 @@ async def test_a_new_process_of_a_name_replaces_the_old_one() -> None:
     view.leave(old, "its stream ended")
     assert member(view, "d0").hello.epoch == 2
     with pytest.raises(PeerLost):
-        view.place(before, need(10), 0.0, losses)
+        view.place(before, need(10), 0.0, losses, computes=True)
 
 
 async def test_the_same_process_may_join_again_without_losing_anything() -> None:
     view, losses = fleet(), Losses()
     old = joined(view, hello("d0", Role.DECODE))
     view.drain("d0", leave=False)
-    view.place(member(view, "d0"), need(10), 0.0, losses)
+    view.place(member(view, "d0"), need(10), 0.0, losses, computes=True)
     new = joined(view, hello("d0", Role.DECODE))
     view.leave(old, "its stream ended")
     assert losses.told == []
@@ -135,7 +135,7 @@ async def test_work_sent_counts_until_a_report_can_have_seen_it() -> None:
     view = fleet()
     prefill, decode = joined(view, hello("p0")), joined(view, hello("d0", Role.DECODE))
     for name in ("p0", "d0"):
-        view.place(member(view, name), need(40, num_choices=2, max_tokens=8), 1.0, Losses())
+        view.place(member(view, name), need(40, num_choices=2, max_tokens=8), 1.0, Losses(), computes=True)
     assert (member(view, "p0").sent_tokens, member(view, "p0").sent_blocks) == (40, 0)
     assert (member(view, "d0").sent_blocks, member(view, "d0").sent_sequences) == (14, 2)
     for membership in (prefill, decode):
@@ -164,8 +164,26 @@ async def test_hits_are_counted_per_member_and_only_under_our_key() -> None:
             view.report(membership, load(added_hashes=hashes[:2]), 1.0)
     seen = view.snapshot(view.hashes_of(tokens, b""))
     assert [member(view, name, seen).num_cached_tokens for name in ("p0", "p1", "p2")] == [8, 0, 0]
-    view.place(member(view, "p0", seen), need(12), 2.0, Losses())
+    view.place(member(view, "p0", seen), need(12), 2.0, Losses(), computes=True)
     assert member(view, "p0").sent_tokens == 4
+
+
+async def test_a_member_that_fetches_computes_only_tails() -> None:
+    view = fleet()
+    joined(view, hello("d0", Role.DECODE))
+    view.place(member(view, "d0"), need(40, num_tail_tokens=3), 1.0, Losses(), computes=False)
+    assert member(view, "d0").sent_tokens == 3
+    assert member(view, "d0").sent_blocks > 10
+
+
+async def test_whether_any_decode_member_takes_work() -> None:
+    view = fleet()
+    joined(view, hello("p0"))
+    assert not view.has_decode()
+    joined(view, hello("d0", Role.DECODE))
+    assert view.has_decode()
+    view.drain("d0", leave=False)
+    assert not view.has_decode()
 
 
 async def test_a_change_wakes_who_waits_and_who_watches() -> None:

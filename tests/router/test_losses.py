@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import grpc
 import pytest
 
 from baton.v1 import decode_pb2, types_pb2
-from common.types.errors import InvalidRequest, Overloaded, StaleAttempt, Unavailable, Violation
 from common.types.timeouts import Timeouts
 from tests.router.fake_workers import A
-from tests.router.rig import Reply, failure, next_of, read, rig, status_of
+from tests.router.rig import Reply, next_of, read, rig
 
 WHOLE = "abcdefghijkl"
 SOURCE_LOST = decode_pb2.FAILURE_KIND_SOURCE_LOST
@@ -62,6 +60,20 @@ async def test_decode_dies_in_mid_stream(tmp_path: Path, died_before: int) -> No
         assert [chr(token - A + ord("a")) for token in retry.token_ids[5:]] == list(WHOLE[:died_before])
         assert retry.num_prompt_tokens == 5
         assert second.service.attaches[0].attempt == retry
+
+
+async def test_prefill_may_die_once_all_is_fetched(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        prefill, decode = await fleet.prefill(), await fleet.decode()
+        prefill.script.hold("landed")
+        decode.script.hold("token 3")
+        call = fleet.generate(max_tokens=12)
+        await prefill.script.saw("landed")
+        await decode.script.saw("token 3")
+        await prefill.member.die()
+        await fleet.until(lambda: not fleet.router.fleet.snapshot().prefill)
+        decode.script.release("token 3")
+        complete(await read(call), 1)
 
 
 async def test_several_choices_go_on_each_from_its_own_place(tmp_path: Path) -> None:
@@ -155,102 +167,3 @@ async def test_the_end_of_a_join_stream_is_the_end_of_the_member(tmp_path: Path)
         complete(await read(call), 2)
         await first.script.saw("cancelled")
         assert len(second.service.requests) == 1
-
-
-@pytest.mark.parametrize(
-    "refusal", [Unavailable("draining", "prefill"), StaleAttempt("restarted"), Overloaded("full", 10), None]
-)
-async def test_a_refusal_is_tried_elsewhere(tmp_path: Path, refusal: Unavailable | None) -> None:
-    async with rig(tmp_path) as fleet:
-        first, second, _ = await fleet.prefill("p0"), await fleet.prefill("p1"), await fleet.decode()
-        first.service.fail_with = refusal or RuntimeError("a bug of the worker")
-        complete(await fleet.reply(max_tokens=12), 2)
-        assert len(second.service.requests) == 1
-
-
-async def test_a_member_that_failed_is_avoided_but_not_for_ever(tmp_path: Path) -> None:
-    async with rig(tmp_path) as fleet:
-        prefill, decode = await fleet.prefill(), await fleet.decode()
-        prefill.script.hold("run")
-        prefill.service.fail_with = Unavailable("busy", "prefill")
-        call = fleet.generate(max_tokens=12)
-        await prefill.script.saw("run")
-        prefill.service.fail_with = None
-        prefill.script.release("run")
-        complete(await read(call), 1)
-        decode.service.fail_kind = decode_pb2.FAILURE_KIND_TIMEOUT
-        error = await failure(fleet.generate(max_tokens=12))
-        assert error.code() is grpc.StatusCode.UNAVAILABLE
-        assert len(decode.service.attaches) == 4
-
-
-async def test_what_can_never_be_answered_is_not_tried_again(tmp_path: Path) -> None:
-    async with rig(tmp_path) as fleet:
-        prefill, decode = await fleet.prefill(), await fleet.decode()
-        prefill.service.fail_with = InvalidRequest(Violation("prompt", "is too long for this pool"))
-        error = await failure(fleet.generate())
-        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert len(prefill.service.requests) == 1
-        prefill.service.fail_with = None
-        decode.service.fail_kind = decode_pb2.FAILURE_KIND_TOO_LARGE
-        assert (await failure(fleet.generate())).code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert len(decode.service.attaches) == 1
-
-
-async def test_legs_that_contradict_each_other_end_the_attempt(tmp_path: Path) -> None:
-    """What was delivered stands; the next attempt goes on after it."""
-    async with rig(tmp_path) as fleet:
-        first, second, decode = await fleet.prefill("p0"), await fleet.prefill("p1"), await fleet.decode()
-        first.service.wrong_first_token = True
-        reply = await fleet.reply(max_tokens=5)
-        assert reply.tokens == {0: [A + 1, A + 1, A + 2, A + 3, A + 4]}
-        assert reply.done is not None
-        assert reply.done.num_attempts == 2
-        assert list(second.service.requests[0].attempt.token_ids)[5:] == [A + 1]
-        assert len(decode.service.attaches) == 2
-
-
-async def test_all_attempts_are_used_up(tmp_path: Path) -> None:
-    async with rig(tmp_path, max_attempts=2) as fleet:
-        prefill, decode = await fleet.prefill(), await fleet.decode()
-        prefill.service.fail_with = Unavailable("busy", "prefill")
-        decode.service.fail_kind = SOURCE_LOST
-        error = await failure(fleet.generate())
-        assert error.code() is grpc.StatusCode.UNAVAILABLE
-        assert [run.attempt.id.number for run in prefill.service.requests] == [1]
-        (local,) = decode.service.attaches
-        assert (local.attempt.id.number, local.HasField("source")) == (2, False)
-
-
-async def test_decode_prefills_itself_when_the_prefill_pool_fails(tmp_path: Path) -> None:
-    async with rig(tmp_path) as fleet:
-        prefill, decode = await fleet.prefill(), await fleet.decode()
-        prefill.service.fail_with = Unavailable("busy", "prefill")
-        complete(await fleet.reply(max_tokens=12), 2)
-        assert not decode.service.attaches[0].HasField("source")
-
-
-async def test_a_retry_waits_for_a_member_to_join(tmp_path: Path) -> None:
-    async with rig(tmp_path) as fleet:
-        await fleet.prefill()
-        first = await fleet.decode("d0")
-        first.script.hold("token 3")
-        call = fleet.generate(max_tokens=12)
-        await first.script.saw("token 3")
-        await first.member.die()
-        await fleet.until(lambda: not fleet.router.fleet.snapshot().decode)
-        await fleet.decode("d0", epoch=2)
-        complete(await read(call), 2)
-
-
-async def test_a_retry_does_not_wait_for_ever(tmp_path: Path) -> None:
-    async with rig(tmp_path, timeouts=Timeouts(handoff_s=0.2)) as fleet:
-        await fleet.prefill()
-        first = await fleet.decode("d0")
-        first.script.hold("token 3")
-        call = fleet.generate(max_tokens=12)
-        await first.script.saw("token 3")
-        await first.member.die()
-        error = await failure(call)
-        assert error.code() is grpc.StatusCode.UNAVAILABLE
-        assert "no decode member is up" in status_of(error).message
