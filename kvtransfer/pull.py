@@ -97,7 +97,6 @@ class Puller:
         if ended:
             self._lines.drop(lender)
         for transport in ended:
-            await transport.fence()
             await self._lines.end(transport)
 
     async def forget(self, lender: Endpoint) -> None:

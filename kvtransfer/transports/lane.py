@@ -27,13 +27,11 @@ class Copy:
 
     def check(self, checksums: Sequence[int]) -> ChecksumMismatch | None:
         """Counts the next blocks as landed, up to the first whose bytes are not what the lender named."""
-        pairs, position = self.pairs, self.num_landed
         for checksum in checksums:
-            if checksum != pairs[position].source.checksum:
-                self.num_landed = position
-                return ChecksumMismatch(position, pairs[position].source)
-            position += 1
-        self.num_landed = position
+            source = self.pairs[self.num_landed].source
+            if checksum != source.checksum:
+                return ChecksumMismatch(self.num_landed, source)
+            self.num_landed += 1
         return None
 
 

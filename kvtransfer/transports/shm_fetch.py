@@ -15,11 +15,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from common.cache.checksum import block_checksum
 from common.net.background import Background
 from common.types.ids import AttemptId
 from common.types.kv import Pair
-from kvtransfer.transports.contract import Bytes, FetchReport, PoolBytes, TransportFailed, check_pairs
-from kvtransfer.transports.copying import Carry, carry_verified, run_blocks, runs
+from kvtransfer.transports.contract import Bytes, Digest, FetchReport, PoolBytes, TransportFailed, check_pairs
+from kvtransfer.transports.copying import carry, run_blocks, runs
 from kvtransfer.transports.hello import WELCOME, Hello, Malformed, Welcome, refusal_text
 from kvtransfer.transports.lane import Copy, Lane, Outcome
 from kvtransfer.transports.shm import same_user
@@ -37,11 +38,11 @@ class ShmFetcher:
 
     name = "shm"
 
-    def __init__(self, own: PoolBytes, source: Bytes, sock: socket.socket, carry: Carry, linger_s: float) -> None:
+    def __init__(self, own: PoolBytes, source: Bytes, sock: socket.socket, digest: Digest, linger_s: float) -> None:
         self._own = own
         self._source: Bytes | None = source
         self._sock = sock
-        self._carry = carry
+        self._digest = digest
         self._linger_s = linger_s
         self._linger: asyncio.TimerHandle | None = None
         self.released = asyncio.Event()
@@ -59,7 +60,7 @@ class ShmFetcher:
         *,
         stall_s: float = 3.0,
         linger_s: float = LINGER_S,
-        carry: Carry = carry_verified,
+        digest: Digest = block_checksum,
     ) -> "ShmFetcher":
         """Asks the lender for its memory; raises `TransportFailed` from another host, user, layout or epoch."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -75,7 +76,7 @@ class ShmFetcher:
             except OSError as error:
                 raise TransportFailed("the lender's memory cannot be reached from here") from error
             undo.pop_all()
-        return cls(own, source, sock, carry, linger_s)
+        return cls(own, source, sock, digest, linger_s)
 
     async def fetch(self, attempt: AttemptId, pairs: Sequence[Pair]) -> FetchReport:
         source = self._mapped()
@@ -120,22 +121,21 @@ class ShmFetcher:
         return self._source
 
     def _copy(self, copy: Copy) -> Outcome:
-        source, own = self._mapped(), self._own.blocks
-        for _, start, target, length in runs(copy.pairs, run_blocks(self._own.block_bytes)):
+        source, own, digest = self._mapped(), self._own.blocks, self._digest
+        for start, target, length in runs(copy.pairs, run_blocks(self._own.block_bytes)):
             if copy.stopped:
                 return None
-            checksums = self._carry(own[target : target + length], source[start : start + length])
-            if mismatch := copy.check(checksums):
+            if mismatch := copy.check(carry(own, target, source, start, length, digest)):
                 return mismatch
         return None
 
     def _sample(self, num_blocks: int) -> float:
         """Reads whatever lies in the lender's first blocks, into memory that is thrown away."""
-        scratch = np.ones((num_blocks, self._own.block_bytes), np.uint8)
+        source, scratch = self._mapped(), np.ones((num_blocks, self._own.block_bytes), np.uint8)
         step = run_blocks(self._own.block_bytes)
         started = time.perf_counter()
         for first in range(0, num_blocks, step):
-            self._carry(scratch[first : first + step], self._mapped()[first : first + step][: num_blocks - first])
+            carry(scratch, first, source, first, min(step, num_blocks - first), self._digest)
         return scratch.nbytes / (time.perf_counter() - started)
 
     async def _warm(self) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from common.cache.checksum import block_checksum
 from kvtransfer.transports.contract import Bytes, FetchingTransport, LendingTransport, PoolBytes
-from kvtransfer.transports.copying import carry_verified
 from kvtransfer.transports.faults import Delivery, Frame
 from kvtransfer.transports.hello import Hello
 from kvtransfer.transports.memory import MemoryFabric, MemoryFetcher, MemoryLender
@@ -42,13 +41,8 @@ class Gate:
         """What it holds stays held."""
         self._num_free = None
 
-    def carry(self, own: Bytes, source: Bytes) -> list[int]:
-        """For shm: holds before the copy of the run."""
-        self._pass(len(own))
-        return carry_verified(own, source)
-
     def digest(self, block: Bytes) -> int:
-        """For tcp: holds before the block counts as landed."""
+        """For shm and tcp: holds the thread before the block counts as landed."""
         self._pass(1)
         return block_checksum(block)
 
@@ -102,7 +96,7 @@ async def connect(
     kind: str, endpoint: str, hello: Hello, own: PoolBytes, gate: Gate, stall_s: float = 30.0
 ) -> FetchingTransport:
     if kind == "shm":
-        return await ShmFetcher.connect(endpoint, hello, own, carry=gate.carry)
+        return await ShmFetcher.connect(endpoint, hello, own, digest=gate.digest)
     if kind == "tcp":
         return await TcpFetcher.connect(endpoint, hello, own, stall_s=stall_s, digest=gate.digest)
     return await MemoryFetcher.connect(gate.fabric, endpoint, hello, own, digest=gate.count)

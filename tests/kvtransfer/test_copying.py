@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from common.cache.checksum import block_checksum
 from common.types.kv import BlockRef, Pair
-from kvtransfer.transports.copying import PIECE_BYTES, carry_verified, run_blocks, runs
+from kvtransfer.transports.copying import PIECE_BYTES, carry, run_blocks, runs
 
 
 def pairs_of(*numbers: tuple[int, int]) -> list[Pair]:
@@ -16,36 +16,37 @@ def pairs_of(*numbers: tuple[int, int]) -> list[Pair]:
 
 def test_neighbours_on_both_sides_go_together() -> None:
     pairs = pairs_of((4, 0), (5, 1), (6, 2), (8, 3), (9, 5), (10, 6), (3, 7))
-    assert list(runs(pairs, 10)) == [(0, 4, 0, 3), (3, 8, 3, 1), (4, 9, 5, 2), (6, 3, 7, 1)]
-    assert list(runs(pairs, 2)) == [(0, 4, 0, 2), (2, 6, 2, 1), (3, 8, 3, 1), (4, 9, 5, 2), (6, 3, 7, 1)]
+    assert list(runs(pairs, 10)) == [(4, 0, 3), (8, 3, 1), (9, 5, 2), (3, 7, 1)]
+    assert list(runs(pairs, 2)) == [(4, 0, 2), (6, 2, 1), (8, 3, 1), (9, 5, 2), (3, 7, 1)]
     assert list(runs([], 5)) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30), st.integers(1, 5))
 def test_runs_cover_every_pair_once_in_order(numbers: list[tuple[int, int]], limit: int) -> None:
-    pairs = pairs_of(*numbers)
     covered: list[tuple[int, int]] = []
-    for position, source, target, length in runs(pairs, limit):
-        assert position == len(covered)
+    for source, target, length in runs(pairs_of(*numbers), limit):
         assert 1 <= length <= limit
         covered += [(source + i, target + i) for i in range(length)]
     assert covered == numbers
 
 
 @pytest.mark.parametrize("block_bytes", [1, 1000, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 5])
-@pytest.mark.parametrize("num_blocks", [1, 3])
-def test_checksums_are_those_of_whole_blocks_however_they_are_cut(block_bytes: int, num_blocks: int) -> None:
-    source = np.random.default_rng(1).integers(0, 256, (num_blocks, block_bytes), np.uint8)
+@pytest.mark.parametrize("length", [1, 3])
+def test_checksums_are_those_of_whole_blocks_however_they_are_cut(block_bytes: int, length: int) -> None:
+    source = np.random.default_rng(1).integers(0, 256, (5, block_bytes), np.uint8)
     own = np.zeros_like(source)
-    assert carry_verified(own, source) == [block_checksum(block) for block in source]
-    assert np.array_equal(own, source)
+    wanted = [block_checksum(block) for block in source[1 : 1 + length]]
+    assert list(carry(own, 2, source, 1, length, block_checksum)) == wanted
+    assert np.array_equal(own[2 : 2 + length], source[1 : 1 + length])
+    assert not own[:2].any()
+    assert not own[2 + length :].any()
 
 
 def test_what_is_hashed_is_the_copy_not_the_source() -> None:
     memory = np.arange(101, dtype=np.uint8).reshape(1, 101)
     own, source = memory[:, 1:], memory[:, :-1]
     wanted = block_checksum(source[0].copy())
-    assert carry_verified(own, source) == [wanted]
+    assert list(carry(own, 0, source, 0, 1, block_checksum)) == [wanted]
     assert block_checksum(source[0].copy()) != wanted
 
 

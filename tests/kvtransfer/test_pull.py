@@ -1,81 +1,17 @@
-"""The puller: best connection first, the rest over the next one, one line per lender, and fences."""
+"""The puller: best connection first, the rest over the next one, one line per lender."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-import numpy as np
 import pytest
 
 from common.types.ids import AttemptId
-from kvtransfer.pull import ChecksumMismatch, Endpoint, Puller, TransportFailed
-from kvtransfer.transports.contract import FetchingTransport, LendingTransport, PoolBytes
-from kvtransfer.transports.hello import Hello
-from tests.kvtransfer.carriers import EPOCH, FETCHER_EPOCH, Gate, connect, make_lender
-from tests.kvtransfer.pools import ATTEMPT, LAYOUT, Loans, check_copied, descriptors, make_pool, pairs_of, snapshot
+from kvtransfer.pull import ChecksumMismatch, Endpoint, TransportFailed
+from tests.kvtransfer.carriers import EPOCH
+from tests.kvtransfer.pools import ATTEMPT, LAYOUT, check_copied, pairs_of, snapshot
+from tests.kvtransfer.yard import pulling
 
 OTHER = AttemptId("r-2", 1)
-
-
-@dataclass
-class Yard:
-    """A lender with several transports, a puller, and what happened between them."""
-
-    source: PoolBytes
-    own: PoolBytes
-    loans: Loans
-    lenders: dict[str, LendingTransport]
-    puller: Puller
-    gates: dict[str, Gate]
-    made: list[FetchingTransport] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-    described: int = 0
-    layout: str = LAYOUT
-
-    async def describe(self) -> tuple[str, list[tuple[str, str, bytes]]]:
-        self.described += 1
-        await asyncio.sleep(0)
-        return self.layout, [(n, t.endpoint(), t.ticket(FETCHER_EPOCH)) for n, t in self.lenders.items()]
-
-    def endpoint(self, epoch: int = EPOCH) -> Endpoint:
-        return Endpoint("prefill:1", epoch, self.describe)
-
-    @property
-    def names(self) -> list[str]:
-        return [transport.name for transport in self.made]
-
-
-@contextlib.asynccontextmanager
-async def pulling(*kinds: str, held: str = "", num_free: int = 2) -> AsyncIterator[Yard]:
-    """The transport called `held` stops after `num_free` blocks until its gate is released."""
-    source, own, loans = make_pool(12, 4099, seed=1), make_pool(12, 4099), Loans()
-    gates = {kind: Gate(num_free if kind == held else None) for kind in kinds}
-    speeds = {kind: 1e12 / (place + 1) for place, kind in enumerate(kinds)}
-    lenders = {kind: make_lender(kind, source, loans, gates[kind].fabric) for kind in reversed(kinds)}
-
-    async def reach(name: str, endpoint: str, hello: Hello, own: PoolBytes, stall_s: float) -> FetchingTransport:
-        transport = await connect(name, endpoint, hello, own, gates[name])
-        yard.made.append(transport)
-
-        async def measure(num_blocks: int) -> float:
-            return speeds[name]
-
-        transport.measure = measure  # type: ignore[method-assign]
-        return transport
-
-    yard = Yard(source, own, loans, lenders, Puller(own, FETCHER_EPOCH), gates)
-    yard.puller = Puller(own, FETCHER_EPOCH, transports=kinds, warn=yard.said.append, connect=reach)
-    for lender in lenders.values():
-        await lender.start()
-    try:
-        yield yard
-    finally:
-        for gate in gates.values():
-            gate.release()
-        await yard.puller.close()
-        for lender in lenders.values():
-            await lender.close()
 
 
 @pytest.mark.parametrize("kinds", [("shm", "tcp", "memory"), ("tcp", "memory", "shm"), ("memory", "shm", "tcp")])
@@ -110,6 +46,21 @@ async def test_what_is_left_goes_over_the_next_connection(first: str, then: str)
         if then != "shm":
             assert yard.loans.asked < len(pairs) * (2 if first == "shm" else 3)
         assert yard.said == [f"transport {first} failed: the connection was fenced"]
+
+
+async def test_a_wrong_checksum_after_a_change_of_connection_is_at_its_own_position_too() -> None:
+    async with pulling("shm", "tcp", held="shm") as yard:
+        pairs = pairs_of(yard.source, range(8), range(8, 0, -1))
+        fetch = asyncio.create_task(yard.puller.fetch(yard.endpoint(), ATTEMPT, pairs))
+        await yard.gates["shm"].held.wait()
+        yard.source.blocks[6, 0] ^= 128
+        fence = asyncio.create_task(next(made for made in yard.made if made.name == "shm").fence())
+        await asyncio.sleep(0)
+        yard.gates["shm"].release()
+        await fence
+        with pytest.raises(ChecksumMismatch) as caught:
+            await fetch
+        assert (caught.value.position, caught.value.source) == (6, pairs[6].source)
 
 
 async def test_when_every_connection_is_broken_new_ones_are_made() -> None:
@@ -160,6 +111,7 @@ async def test_another_layout_or_no_common_transport_is_a_failure() -> None:
         yard.layout = "other"
         with pytest.raises(TransportFailed, match="laid out"):
             await yard.puller.fetch(yard.endpoint(), ATTEMPT, ())
+        assert yard.said == []
         yard.layout = LAYOUT
         yard.lenders["nccl"] = yard.lenders.pop("shm")
         with pytest.raises(TransportFailed, match="no transport in common"):
@@ -199,90 +151,3 @@ async def test_one_cancelled_fetch_does_not_take_the_line_from_the_others() -> N
         first.cancel()
         await second
         assert first.cancelled()
-
-
-@pytest.mark.parametrize("kind", ["shm", "tcp"])
-async def test_a_fence_for_one_attempt_leaves_a_healthy_connection_alone(kind: str) -> None:
-    async with pulling(kind, held=kind) as yard:
-        fetch = asyncio.create_task(
-            yard.puller.fetch(yard.endpoint(), ATTEMPT, pairs_of(yard.source, [1, 3, 5, 7], [7, 5, 3, 1]))
-        )
-        await yard.gates[kind].held.wait()
-        fetch.cancel()
-        await asyncio.wait([fetch])
-        assert yard.puller.in_flight(ATTEMPT) == 1
-        fence = asyncio.create_task(yard.puller.fence(yard.endpoint(), ATTEMPT))
-        await asyncio.sleep(0)
-        assert not fence.done()
-        yard.gates[kind].release()
-        await fence
-        assert yard.puller.in_flight(ATTEMPT) == 0
-        await yard.puller.fetch(yard.endpoint(), OTHER, pairs_of(yard.source, [2], [2]))
-        assert len(yard.made) == 1
-
-
-async def test_a_fence_ends_a_connection_that_hangs_and_others_go_on_over_a_new_one() -> None:
-    async with pulling("memory", held="memory") as yard:
-        before, pairs = snapshot(yard.own), pairs_of(yard.source, range(4), range(4))
-        hung = asyncio.create_task(yard.puller.fetch(yard.endpoint(), ATTEMPT, pairs))
-        await yard.gates["memory"].held.wait()
-        yard.gates["memory"].let_later_ones_pass()
-        hung.cancel()
-        await asyncio.wait([hung])
-        await yard.puller.fence(yard.endpoint(), ATTEMPT)
-        assert yard.puller.in_flight(ATTEMPT) == 0
-        after = snapshot(yard.own)
-        yard.gates["memory"].release()
-        assert np.array_equal(yard.own.blocks, after)
-        await yard.puller.fetch(yard.endpoint(), OTHER, pairs)
-        check_copied(yard.source, yard.own, pairs, before)
-        assert len(yard.made) == 2
-
-
-async def test_a_fence_without_an_attempt_covers_the_whole_lender() -> None:
-    async with pulling("shm", "tcp") as yard:
-        pairs = pairs_of(yard.source, range(4), range(4))
-        await yard.puller.fetch(yard.endpoint(), ATTEMPT, pairs)
-        await yard.puller.fence(yard.endpoint())
-        for transport in yard.made:
-            with pytest.raises(TransportFailed):
-                await transport.fetch(ATTEMPT, pairs)
-        await yard.puller.fetch(yard.endpoint(), ATTEMPT, pairs)
-        assert len(yard.made) == 4
-
-
-async def test_a_new_epoch_ends_the_connections_of_the_old_one() -> None:
-    async with pulling("shm", "tcp") as yard:
-        before = descriptors()
-        await yard.puller.fetch(yard.endpoint(), ATTEMPT, ())
-        old = list(yard.made)
-        with pytest.raises(TransportFailed, match="restarted"):
-            await yard.puller.fetch(yard.endpoint(EPOCH + 1), ATTEMPT, ())
-        await yard.puller.forget(yard.endpoint())
-        for transport in old:
-            with pytest.raises(TransportFailed):
-                await transport.fetch(ATTEMPT, pairs_of(yard.source, [1], [1]))
-        await yard.puller.close()
-        for lender in yard.lenders.values():
-            await lender.close()
-        assert descriptors() <= before
-
-
-async def test_forgetting_while_connecting_fails_the_fetch_that_waits() -> None:
-    async with pulling("shm") as yard:
-        never = asyncio.Event()
-
-        async def slow() -> tuple[str, list[tuple[str, str, bytes]]]:
-            await never.wait()
-            return LAYOUT, []
-
-        endpoint = Endpoint("prefill:1", EPOCH, slow)
-        fetch = asyncio.create_task(yard.puller.fetch(endpoint, ATTEMPT, ()))
-        await asyncio.sleep(0)
-        await yard.puller.forget(endpoint)
-        with pytest.raises(TransportFailed, match="forgotten"):
-            await fetch
-        await yard.puller.forget(endpoint)
-        await yard.puller.close()
-        with pytest.raises(TransportFailed, match="stopping"):
-            await yard.puller.fetch(yard.endpoint(), ATTEMPT, ())

@@ -184,3 +184,31 @@ async def test_nothing_is_left_open_or_mapped() -> None:
         await lender.close()
         await lender.close()
         assert (descriptors(), mappings()) == before
+
+
+STRANGER = """
+import socket, sys
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+sock.connect("\\0" + sys.argv[1])
+try:
+    sock.sendall(bytes.fromhex(sys.argv[2]))
+    print(len(sock.recv(4096)))
+except ConnectionError:
+    print(0)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process as somebody else")
+async def test_another_user_gets_nothing_even_with_a_ticket() -> None:
+    source, own = make_pool(4, 100, seed=1), make_pool(4, 100)
+    lender = ShmLender(source, EPOCH)
+    await lender.start()
+    arguments = (lender.endpoint().partition(":")[2], hello_for(lender, own).pack().hex())
+    answers = []
+    for user in (os.geteuid(), 65534):
+        python = await asyncio.create_subprocess_exec(
+            *("/proc/self/exe", "-I", "-S", "-c", STRANGER, *arguments), stdout=asyncio.subprocess.PIPE, user=user
+        )
+        answers.append(int((await python.communicate())[0]))
+    assert answers == [WELCOME.size, 0]
+    await lender.close()

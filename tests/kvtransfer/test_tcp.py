@@ -14,8 +14,8 @@ from kvtransfer.transports.contract import PoolBytes, TransportFailed
 from kvtransfer.transports.frames import FRAME, REQUEST, REQUEST_MAGIC, pack_probe, pack_request
 from kvtransfer.transports.hello import HELLO, WELCOME, Hello, Refusal, Welcome
 from kvtransfer.transports.tcp import TcpLender
-from kvtransfer.transports.tcp_fetch import TcpFetcher
-from tests.kvtransfer.carriers import EPOCH, FETCHER_EPOCH, hello_for
+from kvtransfer.transports.tcp_fetch import NUM_WINDOWS, WINDOW_BYTES, TcpFetcher
+from tests.kvtransfer.carriers import EPOCH, FETCHER_EPOCH, carrying, hello_for
 from tests.kvtransfer.pools import ATTEMPT, LAYOUT, Loans, check_copied, descriptors, make_pool, pairs_of, snapshot
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -226,3 +226,15 @@ async def test_nothing_is_left_open() -> None:
                 await fetcher.fetch(ATTEMPT, pairs_of(source, [1, 3], [0, 2]))
             await fetcher.close()
         assert descriptors() == before
+
+
+async def test_a_stopped_copy_asks_for_no_more_than_it_had() -> None:
+    async with carrying("tcp", num_blocks=48, block_bytes=1 << 20, num_free=2) as c:
+        fetch = asyncio.create_task(c.fetcher.fetch(ATTEMPT, pairs_of(c.source, range(48), range(48))))
+        await c.gate.held.wait()
+        fetch.cancel()
+        await asyncio.wait([fetch])
+        c.gate.release()
+        await c.fetcher.drained(ATTEMPT)
+        assert c.loans.asked <= NUM_WINDOWS * WINDOW_BYTES >> 20
+        assert (c.own.blocks[3:] == 0xEE).all()

@@ -1,0 +1,1 @@
+"""Single parts measured against the ceilings of the machine, in the same run."""
