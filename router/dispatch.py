@@ -5,6 +5,7 @@ However the scope is left, both legs are cancelled. Knows nothing of gRPC and no
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -262,7 +263,9 @@ class Dispatch:
         self._perform(self._run.leg_failed(id, Role.PREFILL, error, self._now(), may_retry=False))
 
     def _expire(self) -> None:
-        self._contain(lambda: self._perform(self._run.tick(self._now())))
+        """The timer may be a millisecond early: the loop's clock is coarser than ours."""
+        now = max(self._now(), self._run.deadline)
+        self._contain(lambda: self._perform(self._run.tick(now)))
 
     def _count_cached(self, num_cached_tokens: int) -> None:
         """The first word counts, whoever prefills: a later attempt finds what an earlier one computed."""
@@ -271,7 +274,7 @@ class Dispatch:
 
     @staticmethod
     def _now() -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic()
 
 
 def _failure(leg: Role, cause: FailureKind | BatonError | PeerLost) -> FailureKind | BatonError:

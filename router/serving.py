@@ -6,6 +6,7 @@ Owns who is admitted and whether anyone still is. The same for every front; know
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -152,7 +153,7 @@ class Serving:
 
     @staticmethod
     def _now() -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic()
 
 
 def _capacity_tokens(snapshot: Snapshot) -> int:
