@@ -31,7 +31,7 @@ DETAILS = {
 
 
 @dataclass(slots=True)
-class Ticket:
+class Delivery:
     """Where an attempt's tokens go, and which choices still run."""
 
     session: RouterSession
@@ -52,7 +52,7 @@ class Decoding:
     ) -> None:
         self._post = post
         self._landing = Landing(post, lenders, layout, timeouts, self._lost, on_overdue)
-        self._tickets: dict[AttemptId, Ticket] = {}
+        self._deliveries: dict[AttemptId, Delivery] = {}
         self._sessions: set[RouterSession] = set()
         self.draining = False
         self.idle = asyncio.Event()
@@ -82,9 +82,9 @@ class Decoding:
             return
         # The prompt's own log probabilities are for a prefill worker to give.
         attempt = replace(attempt, sampling=replace(attempt.sampling, prompt_logprobs=None))
-        ticket = Ticket(session, stream, {choice.index for choice in attempt.choices})
+        delivery = Delivery(session, stream, {choice.index for choice in attempt.choices})
         try:
-            self._tickets[attempt.id] = ticket
+            self._deliveries[attempt.id] = delivery
             session.streams[stream] = attempt.id
             self._landing.attach(attempt, source, remaining_s)
         except StaleAttempt:
@@ -95,11 +95,11 @@ class Decoding:
 
     def cancel(self, id: AttemptId, choices: tuple[int, ...] = ()) -> None:
         """Forgets an attempt, or some of its choices. Unknown ones are ignored: they may have ended already."""
-        ticket = self._tickets.get(id)
-        if ticket is None:
+        delivery = self._deliveries.get(id)
+        if delivery is None:
             return
-        ticket.choices -= set(choices) if choices else ticket.choices
-        if ticket.choices:
+        delivery.choices -= set(choices) if choices else delivery.choices
+        if delivery.choices:
             self._post(Drop(id, choices))
             return
         self._forget(id)
@@ -126,27 +126,27 @@ class Decoding:
     def _deliver(self, step: StepTokens) -> None:
         touched: set[RouterSession] = set()
         for id, token in step.rows:
-            ticket = self._tickets.get(id)
-            if ticket is None or token.choice not in ticket.choices:
+            delivery = self._deliveries.get(id)
+            if delivery is None or token.choice not in delivery.choices:
                 continue
-            ticket.session.send_row(ticket.stream, token)
-            touched.add(ticket.session)
+            delivery.session.send_row(delivery.stream, token)
+            touched.add(delivery.session)
             if token.finish is not None:
-                ticket.choices.discard(token.choice)
-                if not ticket.choices:
+                delivery.choices.discard(token.choice)
+                if not delivery.choices:
                     self._forget(id)
                     self._landing.finished(id)
         for session in touched:
             session.flush()
 
     def _joined(self, id: AttemptId) -> None:
-        ticket, journey = self._tickets.get(id), self._landing.journey(id)
-        if ticket is None or journey is None:
+        delivery, journey = self._deliveries.get(id), self._landing.journey(id)
+        if delivery is None or journey is None:
             return
         now = time.monotonic()
-        ticket.session.send(
+        delivery.session.send(
             JoinedBatch(
-                stream=ticket.stream,
+                stream=delivery.stream,
                 num_cached_tokens=journey.num_cached_tokens,
                 num_bytes=journey.num_bytes,
                 transport=journey.transport,
@@ -156,16 +156,16 @@ class Decoding:
         )
 
     def _lost(self, id: AttemptId, kind: FailureKind) -> None:
-        ticket = self._tickets.get(id)
-        if ticket is not None:
-            ticket.session.send(AttemptLost(ticket.stream, kind, DETAILS[kind]))
+        delivery = self._deliveries.get(id)
+        if delivery is not None:
+            delivery.session.send(AttemptLost(delivery.stream, kind, DETAILS[kind]))
             self._forget(id)
 
     def _forget(self, id: AttemptId) -> None:
-        ticket = self._tickets.pop(id, None)
-        if ticket is not None:
-            ticket.session.streams.pop(ticket.stream, None)
-        if not self._tickets:
+        delivery = self._deliveries.pop(id, None)
+        if delivery is not None:
+            delivery.session.streams.pop(delivery.stream, None)
+        if not self._deliveries:
             self.idle.set()
 
 
