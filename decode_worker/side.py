@@ -1,10 +1,10 @@
 """What makes a worker a decode worker: its sessions, its landings, and the puller that brings KV in."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 import grpc
-from kvtransfer.pull import Puller
 
 from baton.v1 import decode_pb2, decode_pb2_grpc
 from common.engine.messages import Command, Event
@@ -13,7 +13,10 @@ from common.types.timeouts import Timeouts
 from decode_worker.decoding import Decoding
 from decode_worker.lenders import Lenders
 from decode_worker.service_decode import DecodeService
+from kvtransfer.pull import Puller
 from kvtransfer.transports.contract import PoolBytes
+
+_log = logging.getLogger("baton.handoff")
 
 
 class DecodeSide:
@@ -28,7 +31,7 @@ class DecodeSide:
         timeouts: Timeouts,
         on_overdue: Callable[[], None],
     ) -> None:
-        self._lenders = Lenders(Puller(pool, epoch), epoch, timeouts)
+        self._lenders = Lenders(Puller(pool, epoch, warn=_log.warning), epoch, timeouts)
         self._decoding = Decoding(post, self._lenders, layout, timeouts, on_overdue)
         self._epoch = epoch
         self._timeouts = timeouts
@@ -65,4 +68,5 @@ class DecodeSide:
         return self._lenders.bytes_per_s
 
     async def close(self) -> None:
+        await self._decoding.close_all()
         await self._lenders.close()

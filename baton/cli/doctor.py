@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from common.obs.memory import available_bytes, usable_cores
-
 from baton.cli.findings import (
     ROUTER_PACKAGES,
     WORKER_PACKAGES,
@@ -21,6 +19,7 @@ from baton.cli.findings import (
     of_open_files,
     of_versions,
 )
+from common.obs.memory import available_bytes, usable_cores
 from common.types.config import DoctorConfig
 from common.types.resolve import load
 

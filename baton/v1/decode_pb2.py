@@ -25,41 +25,43 @@ _sym_db = _symbol_database.Default()
 from baton.v1 import types_pb2 as baton_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x61ton/v1/decode.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"\xae\x01\n\x0eSessionRequest\x12%\n\x04open\x18\x01 \x01(\x0b\x32\x15.baton.v1.SessionOpenH\x00\x12\"\n\x06\x61ttach\x18\x02 \x01(\x0b\x32\x10.baton.v1.AttachH\x00\x12\"\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x10.baton.v1.CancelH\x00\x12\"\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x10.baton.v1.CreditH\x00\x42\t\n\x07\x63ommand\"F\n\x0bSessionOpen\x12\x14\n\x0crouter_epoch\x18\x01 \x01(\x06\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x12\n\nnum_frames\x18\x03 \x01(\r\"t\n\x06\x41ttach\x12\x0e\n\x06stream\x18\x01 \x01(\x04\x12\"\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x11.baton.v1.Attempt\x12\x14\n\x0cremaining_ms\x18\x03 \x01(\x04\x12 \n\x06source\x18\x04 \x01(\x0b\x32\x10.baton.v1.Source\"8\n\x06Source\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x0e\n\x06member\x18\x03 \x01(\t\")\n\x06\x43\x61ncel\x12\x0e\n\x06stream\x18\x01 \x01(\x04\x12\x0f\n\x07\x63hoices\x18\x02 \x03(\r\"\x1c\n\x06\x43redit\x12\x12\n\nnum_frames\x18\x01 \x01(\r\"\xb9\x01\n\x0fSessionResponse\x12)\n\x06opened\x18\x01 \x01(\x0b\x32\x17.baton.v1.SessionOpenedH\x00\x12#\n\x04step\x18\x02 \x01(\x0b\x32\x13.baton.v1.StepFrameH\x00\x12\"\n\x06joined\x18\x03 \x01(\x0b\x32\x10.baton.v1.JoinedH\x00\x12)\n\x06\x66\x61iled\x18\x04 \x01(\x0b\x32\x17.baton.v1.AttemptFailedH\x00\x42\x07\n\x05\x65vent\"\x1e\n\rSessionOpened\x12\r\n\x05\x65poch\x18\x01 \x01(\x06\"\xa1\x01\n\tStepFrame\x12\x0f\n\x07streams\x18\x01 \x03(\x04\x12\x0f\n\x07\x63hoices\x18\x02 \x03(\r\x12\x0f\n\x07indices\x18\x03 \x03(\r\x12\x11\n\ttoken_ids\x18\x04 \x03(\r\x12%\n\x08\x66inishes\x18\x05 \x03(\x0b\x32\x13.baton.v1.RowFinish\x12\'\n\x08logprobs\x18\x06 \x03(\x0b\x32\x15.baton.v1.RowLogprobs\"@\n\tRowFinish\x12\x0b\n\x03row\x18\x01 \x01(\r\x12&\n\x06reason\x18\x02 \x01(\x0e\x32\x16.baton.v1.FinishReason\"E\n\x0bRowLogprobs\x12\x0b\n\x03row\x18\x01 \x01(\r\x12)\n\x08logprobs\x18\x02 \x01(\x0b\x32\x17.baton.v1.TokenLogprobs\"~\n\x06Joined\x12\x0e\n\x06stream\x18\x01 \x01(\x04\x12\x19\n\x11num_cached_tokens\x18\x02 \x01(\r\x12\x11\n\tnum_bytes\x18\x03 \x01(\x04\x12\x11\n\ttransport\x18\x04 \x01(\t\x12\x12\n\nexposed_ms\x18\x05 \x01(\x01\x12\x0f\n\x07\x63opy_ms\x18\x06 \x01(\x01\"T\n\rAttemptFailed\x12\x0e\n\x06stream\x18\x01 \x01(\x04\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.baton.v1.FailureKind\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t*\xe8\x01\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46\x41ILURE_KIND_SOURCE_LOST\x10\x01\x12\x1a\n\x16\x46\x41ILURE_KIND_TOO_LARGE\x10\x02\x12\x19\n\x15\x46\x41ILURE_KIND_DEADLINE\x10\x03\x12\x16\n\x12\x46\x41ILURE_KIND_STALE\x10\x04\x12\x19\n\x15\x46\x41ILURE_KIND_DRAINING\x10\x05\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x06\x12\x19\n\x15\x46\x41ILURE_KIND_INTERNAL\x10\x07\x32L\n\x06\x44\x65\x63ode\x12\x42\n\x07Session\x12\x18.baton.v1.SessionRequest\x1a\x19.baton.v1.SessionResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x61ton/v1/decode.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"\xce\x01\n\x0eSessionRequest\x12%\n\x04open\x18\x01 \x01(\x0b\x32\x15.baton.v1.SessionOpenH\x00\x12\"\n\x06\x61ttach\x18\x02 \x01(\x0b\x32\x10.baton.v1.AttachH\x00\x12\"\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x10.baton.v1.CancelH\x00\x12\"\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x10.baton.v1.CreditH\x00\x12\x1e\n\x04meet\x18\x05 \x01(\x0b\x32\x0e.baton.v1.MeetH\x00\x42\t\n\x07\x63ommand\"F\n\x0bSessionOpen\x12\x14\n\x0crouter_epoch\x18\x01 \x01(\x06\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x12\n\nnum_frames\x18\x03 \x01(\r\"t\n\x06\x41ttach\x12\x0e\n\x06stream\x18\x01 \x01(\x04\x12\"\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x11.baton.v1.Attempt\x12\x14\n\x0cremaining_ms\x18\x03 \x01(\x04\x12 \n\x06source\x18\x04 \x01(\x0b\x32\x10.baton.v1.Source\"8\n\x06Source\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x0e\n\x06member\x18\x03 \x01(\t\")\n\x04Meet\x12!\n\x07sources\x18\x01 \x03(\x0b\x32\x10.baton.v1.Source\")\n\x06\x43\x61ncel\x12\x0e\n\x06stream\x18\x01 \x01(\x04\x12\x0f\n\x07\x63hoices\x18\x02 \x03(\r\"\x1c\n\x06\x43redit\x12\x12\n\nnum_frames\x18\x01 \x01(\r\"\xb9\x01\n\x0fSessionResponse\x12)\n\x06opened\x18\x01 \x01(\x0b\x32\x17.baton.v1.SessionOpenedH\x00\x12#\n\x04step\x18\x02 \x01(\x0b\x32\x13.baton.v1.StepFrameH\x00\x12\"\n\x06joined\x18\x03 \x01(\x0b\x32\x10.baton.v1.JoinedH\x00\x12)\n\x06\x66\x61iled\x18\x04 \x01(\x0b\x32\x17.baton.v1.AttemptFailedH\x00\x42\x07\n\x05\x65vent\"\x1e\n\rSessionOpened\x12\r\n\x05\x65poch\x18\x01 \x01(\x06\"\xa1\x01\n\tStepFrame\x12\x0f\n\x07streams\x18\x01 \x03(\x04\x12\x0f\n\x07\x63hoices\x18\x02 \x03(\r\x12\x0f\n\x07indices\x18\x03 \x03(\r\x12\x11\n\ttoken_ids\x18\x04 \x03(\r\x12%\n\x08\x66inishes\x18\x05 \x03(\x0b\x32\x13.baton.v1.RowFinish\x12\'\n\x08logprobs\x18\x06 \x03(\x0b\x32\x15.baton.v1.RowLogprobs\"@\n\tRowFinish\x12\x0b\n\x03row\x18\x01 \x01(\r\x12&\n\x06reason\x18\x02 \x01(\x0e\x32\x16.baton.v1.FinishReason\"E\n\x0bRowLogprobs\x12\x0b\n\x03row\x18\x01 \x01(\r\x12)\n\x08logprobs\x18\x02 \x01(\x0b\x32\x17.baton.v1.TokenLogprobs\"~\n\x06Joined\x12\x0e\n\x06stream\x18\x01 \x01(\x04\x12\x19\n\x11num_cached_tokens\x18\x02 \x01(\r\x12\x11\n\tnum_bytes\x18\x03 \x01(\x04\x12\x11\n\ttransport\x18\x04 \x01(\t\x12\x12\n\nexposed_ms\x18\x05 \x01(\x01\x12\x0f\n\x07\x63opy_ms\x18\x06 \x01(\x01\"T\n\rAttemptFailed\x12\x0e\n\x06stream\x18\x01 \x01(\x04\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.baton.v1.FailureKind\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t*\xe8\x01\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46\x41ILURE_KIND_SOURCE_LOST\x10\x01\x12\x1a\n\x16\x46\x41ILURE_KIND_TOO_LARGE\x10\x02\x12\x19\n\x15\x46\x41ILURE_KIND_DEADLINE\x10\x03\x12\x16\n\x12\x46\x41ILURE_KIND_STALE\x10\x04\x12\x19\n\x15\x46\x41ILURE_KIND_DRAINING\x10\x05\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x06\x12\x19\n\x15\x46\x41ILURE_KIND_INTERNAL\x10\x07\x32L\n\x06\x44\x65\x63ode\x12\x42\n\x07Session\x12\x18.baton.v1.SessionRequest\x1a\x19.baton.v1.SessionResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'baton.v1.decode_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FAILUREKIND']._serialized_start=1291
-  _globals['_FAILUREKIND']._serialized_end=1523
+  _globals['_FAILUREKIND']._serialized_start=1366
+  _globals['_FAILUREKIND']._serialized_end=1598
   _globals['_SESSIONREQUEST']._serialized_start=58
-  _globals['_SESSIONREQUEST']._serialized_end=232
-  _globals['_SESSIONOPEN']._serialized_start=234
-  _globals['_SESSIONOPEN']._serialized_end=304
-  _globals['_ATTACH']._serialized_start=306
-  _globals['_ATTACH']._serialized_end=422
-  _globals['_SOURCE']._serialized_start=424
-  _globals['_SOURCE']._serialized_end=480
-  _globals['_CANCEL']._serialized_start=482
-  _globals['_CANCEL']._serialized_end=523
-  _globals['_CREDIT']._serialized_start=525
-  _globals['_CREDIT']._serialized_end=553
-  _globals['_SESSIONRESPONSE']._serialized_start=556
-  _globals['_SESSIONRESPONSE']._serialized_end=741
-  _globals['_SESSIONOPENED']._serialized_start=743
-  _globals['_SESSIONOPENED']._serialized_end=773
-  _globals['_STEPFRAME']._serialized_start=776
-  _globals['_STEPFRAME']._serialized_end=937
-  _globals['_ROWFINISH']._serialized_start=939
-  _globals['_ROWFINISH']._serialized_end=1003
-  _globals['_ROWLOGPROBS']._serialized_start=1005
-  _globals['_ROWLOGPROBS']._serialized_end=1074
-  _globals['_JOINED']._serialized_start=1076
-  _globals['_JOINED']._serialized_end=1202
-  _globals['_ATTEMPTFAILED']._serialized_start=1204
-  _globals['_ATTEMPTFAILED']._serialized_end=1288
-  _globals['_DECODE']._serialized_start=1525
-  _globals['_DECODE']._serialized_end=1601
+  _globals['_SESSIONREQUEST']._serialized_end=264
+  _globals['_SESSIONOPEN']._serialized_start=266
+  _globals['_SESSIONOPEN']._serialized_end=336
+  _globals['_ATTACH']._serialized_start=338
+  _globals['_ATTACH']._serialized_end=454
+  _globals['_SOURCE']._serialized_start=456
+  _globals['_SOURCE']._serialized_end=512
+  _globals['_MEET']._serialized_start=514
+  _globals['_MEET']._serialized_end=555
+  _globals['_CANCEL']._serialized_start=557
+  _globals['_CANCEL']._serialized_end=598
+  _globals['_CREDIT']._serialized_start=600
+  _globals['_CREDIT']._serialized_end=628
+  _globals['_SESSIONRESPONSE']._serialized_start=631
+  _globals['_SESSIONRESPONSE']._serialized_end=816
+  _globals['_SESSIONOPENED']._serialized_start=818
+  _globals['_SESSIONOPENED']._serialized_end=848
+  _globals['_STEPFRAME']._serialized_start=851
+  _globals['_STEPFRAME']._serialized_end=1012
+  _globals['_ROWFINISH']._serialized_start=1014
+  _globals['_ROWFINISH']._serialized_end=1078
+  _globals['_ROWLOGPROBS']._serialized_start=1080
+  _globals['_ROWLOGPROBS']._serialized_end=1149
+  _globals['_JOINED']._serialized_start=1151
+  _globals['_JOINED']._serialized_end=1277
+  _globals['_ATTEMPTFAILED']._serialized_start=1279
+  _globals['_ATTEMPTFAILED']._serialized_end=1363
+  _globals['_DECODE']._serialized_start=1600
+  _globals['_DECODE']._serialized_end=1676
 # @@protoc_insertion_point(module_scope)

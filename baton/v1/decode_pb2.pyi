@@ -28,16 +28,18 @@ FAILURE_KIND_TIMEOUT: FailureKind
 FAILURE_KIND_INTERNAL: FailureKind
 
 class SessionRequest(_message.Message):
-    __slots__ = ("open", "attach", "cancel", "credit")
+    __slots__ = ("open", "attach", "cancel", "credit", "meet")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     ATTACH_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
+    MEET_FIELD_NUMBER: _ClassVar[int]
     open: SessionOpen
     attach: Attach
     cancel: Cancel
     credit: Credit
-    def __init__(self, open: _Optional[_Union[SessionOpen, _Mapping]] = ..., attach: _Optional[_Union[Attach, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ...) -> None: ...
+    meet: Meet
+    def __init__(self, open: _Optional[_Union[SessionOpen, _Mapping]] = ..., attach: _Optional[_Union[Attach, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., meet: _Optional[_Union[Meet, _Mapping]] = ...) -> None: ...
 
 class SessionOpen(_message.Message):
     __slots__ = ("router_epoch", "epoch", "num_frames")
@@ -70,6 +72,12 @@ class Source(_message.Message):
     epoch: int
     member: str
     def __init__(self, address: _Optional[str] = ..., epoch: _Optional[int] = ..., member: _Optional[str] = ...) -> None: ...
+
+class Meet(_message.Message):
+    __slots__ = ("sources",)
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    sources: _containers.RepeatedCompositeFieldContainer[Source]
+    def __init__(self, sources: _Optional[_Iterable[_Union[Source, _Mapping]]] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("stream", "choices")
