@@ -44,6 +44,10 @@ class Puller:
         """What hand-offs into this worker bring per second: measured at first, then a moving average."""
         return self._bytes_per_s
 
+    async def meet(self, lender: Endpoint) -> None:
+        """Connects and measures ahead of the first fetch; that there is no connection is for a fetch to say."""
+        await self._lines.reach(lender)
+
     async def fetch(self, lender: Endpoint, attempt: AttemptId, pairs: Sequence[Pair]) -> FetchReport:
         """Raises `TransportFailed` or `ChecksumMismatch` once nothing of this fetch can write any more."""
         left: Sequence[int] = range(len(pairs))

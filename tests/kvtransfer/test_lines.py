@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kvtransfer.lines import Endpoint, Lines
+from kvtransfer.lines import Connect, Endpoint, Lines
 from kvtransfer.transports.contract import FetchingTransport, PoolBytes
 from kvtransfer.transports.hello import Hello
 from kvtransfer.transports.shm import ShmLender
@@ -13,11 +13,15 @@ from tests.kvtransfer.carriers import EPOCH, FETCHER_EPOCH
 from tests.kvtransfer.pools import LAYOUT, descriptors, make_pool
 
 
-def endpoint_of(lender: ShmLender) -> Endpoint:
+def lines_over(own: PoolBytes, connect: Connect, idle_s: float = 600.0) -> Lines:
+    return Lines(own, FETCHER_EPOCH, ("shm",), connect, stall_s=3.0, warn=lambda _: None, idle_s=idle_s)
+
+
+def endpoint_of(lender: ShmLender, address: str = "prefill:1") -> Endpoint:
     async def describe() -> tuple[str, list[tuple[str, str, bytes]]]:
         return LAYOUT, [("shm", lender.endpoint(), lender.ticket(FETCHER_EPOCH))]
 
-    return Endpoint("prefill:1", EPOCH, describe)
+    return Endpoint(address, EPOCH, describe)
 
 
 class Ended(asyncio.Event):
@@ -51,17 +55,22 @@ async def test_an_unused_line_is_given_up_after_a_while() -> None:
 
 
 async def test_a_line_in_use_is_kept() -> None:
-    lender, own, ended = ShmLender(make_pool(4, 100, seed=1), EPOCH), make_pool(4, 100), Ended()
-    await lender.start()
-    lines = Lines(own, FETCHER_EPOCH, ("shm",), ended.reach, stall_s=3.0, warn=lambda _: None, idle_s=0.02)
-    line = await lines.reach(endpoint_of(lender))
-    line.num_fetches = 1
-    await asyncio.sleep(0.06)
-    assert not ended.is_set()
-    line.num_fetches = 0
-    await ended.wait()
+    own, used_ended, other_ended = make_pool(4, 100), Ended(), Ended()
+    lenders = [ShmLender(make_pool(4, 100, seed=1), EPOCH) for _ in range(2)]
+    for lender in lenders:
+        await lender.start()
+    ended = iter((used_ended, other_ended))
+    lines = lines_over(own, lambda *a: next(ended).reach(*a), idle_s=0.05)
+    used = await lines.reach(endpoint_of(lenders[0], "prefill:1"))
+    used.num_fetches = 1
+    await lines.reach(endpoint_of(lenders[1], "prefill:2"))
+    await other_ended.wait()
+    assert not used_ended.is_set()
+    used.num_fetches = 0
+    await used_ended.wait()
     await lines.close()
-    await lender.close()
+    for lender in lenders:
+        await lender.close()
 
 
 async def test_a_bug_in_describing_reaches_the_fetch_and_is_not_remembered() -> None:

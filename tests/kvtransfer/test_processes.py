@@ -82,7 +82,7 @@ async def test_over_tcp_a_frozen_lender_is_found_and_a_fence_does_not_wait_for_i
     async with lending_process("tcp", NUM_BLOCKS, BLOCK_BYTES) as child:
         own = make_pool(NUM_BLOCKS, BLOCK_BYTES)
         patient = await connect("tcp", child.endpoint, child.hello(own), own, Gate(None), stall_s=1000.0)
-        hasty = await connect("tcp", child.endpoint, child.hello(own), own, Gate(None), stall_s=0.2)
+        hasty = await connect("tcp", child.endpoint, child.hello(own), own, Gate(None), stall_s=1.0)
         pairs = pairs_of(child.source, range(NUM_BLOCKS), range(NUM_BLOCKS))
         await patient.fetch(ATTEMPT, pairs)
         child.signal(signal.SIGSTOP)

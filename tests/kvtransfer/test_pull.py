@@ -142,6 +142,19 @@ async def test_many_fetches_share_one_line() -> None:
         check_copied(yard.source, yard.own, [pair for pairs in fetches for pair in pairs], before)
 
 
+async def test_meeting_connects_ahead_of_the_first_fetch() -> None:
+    async with pulling("shm", "tcp") as yard:
+        await yard.puller.meet(yard.endpoint())
+        assert sorted(yard.names) == ["shm", "tcp"]
+        await yard.puller.fetch(yard.endpoint(), ATTEMPT, pairs_of(yard.source, [1], [1]))
+        assert (yard.described, len(yard.made)) == (1, 2)
+        yard.layout = "other"
+        await yard.puller.forget(yard.endpoint())
+        await yard.puller.meet(yard.endpoint())
+        with pytest.raises(TransportFailed, match="laid out"):
+            await yard.puller.fetch(yard.endpoint(), ATTEMPT, ())
+
+
 async def test_one_cancelled_fetch_does_not_take_the_line_from_the_others() -> None:
     async with pulling("tcp") as yard:
         pairs = pairs_of(yard.source, [1], [1])

@@ -46,7 +46,7 @@ async def hang_up(*streams: Streams) -> None:
 
 
 async def test_a_hello_that_never_ends_is_cut_off() -> None:
-    async with lending(make_pool(4, 100, seed=1), receipt_s=0.05) as lender:
+    async with lending(make_pool(4, 100, seed=1), receipt_s=0.5) as lender:
         own = make_pool(4, 100)
         slow = [await dial(lender, hello_for(lender, own).pack()[:-1]) for _ in range(5)]
         assert [await reader.read() for reader, _ in slow] == [b""] * 5
@@ -57,7 +57,7 @@ async def test_a_hello_that_never_ends_is_cut_off() -> None:
 
 async def test_a_request_that_never_ends_is_cut_off_but_an_idle_connection_is_not() -> None:
     source, own = make_pool(4, 100, seed=1), make_pool(4, 100)
-    async with lending(source, receipt_s=0.05) as lender:
+    async with lending(source, receipt_s=0.5) as lender:
         hello = hello_for(lender, own).pack()
         idle, slow = await dial(lender, hello), await dial(lender, hello)
         for reader, _ in (idle, slow):
@@ -106,7 +106,7 @@ async def test_connections_are_counted_and_one_too_many_is_told_so() -> None:
 )
 async def test_a_request_that_cannot_be_read_gets_a_typed_refusal_and_the_connection_ends(request_bytes: bytes) -> None:
     own = make_pool(4, 1 << 20)
-    async with lending(make_pool(4, 1 << 20, seed=1), receipt_s=0.2) as lender:
+    async with lending(make_pool(4, 1 << 20, seed=1)) as lender:
         reader, writer = await dial(lender, hello_for(lender, own).pack())
         await reader.readexactly(WELCOME.size)
         writer.write(request_bytes)
@@ -149,7 +149,7 @@ async def test_an_attempt_is_served_its_own_blocks_only() -> None:
 
 async def test_a_fetcher_that_reads_nothing_is_cut_off() -> None:
     source, own = make_pool(8, 4 << 20, seed=1), make_pool(8, 4 << 20)
-    async with lending(source, stall_s=0.1) as lender:
+    async with lending(source, stall_s=0.5) as lender:
         reader, writer = await dial(lender, hello_for(lender, own).pack())
         await reader.readexactly(WELCOME.size)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
