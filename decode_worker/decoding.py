@@ -67,11 +67,19 @@ class Decoding:
         for id in list(session.streams.values()):
             self.cancel(id)
 
+    async def close_all(self) -> None:
+        """The worker stops: nothing is connected to any more."""
+        await self._landing.close()
+
     def cancel_router(self, router_epoch: int) -> None:
         """A router is gone; its sessions end, and with them its attempts."""
         for session in [session for session in self._sessions if session.router_epoch == router_epoch]:
             session.close("the router is gone")
             self.close(session)
+
+    def meet(self, sources: tuple[LoanSource, ...]) -> None:
+        """Lenders to connect to before the first hand-off."""
+        self._landing.meet(sources)
 
     def attach(
         self, session: RouterSession, stream: int, attempt: Attempt, source: LoanSource | None, remaining_s: float

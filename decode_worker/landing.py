@@ -69,6 +69,15 @@ class Landing:
         self._lander = Lander(layout.fingerprint, timeouts)
         self._journeys: dict[AttemptId, Journey] = {}
         self._alarm = Alarm(self._expire)
+        self._meetings = Background()
+
+    def meet(self, sources: tuple[LoanSource, ...]) -> None:
+        """Connects to these lenders, and measures how fast they can be read, before they are needed."""
+        for source in sources:
+            self._meetings.spawn(self._lenders.meet(source))
+
+    async def close(self) -> None:
+        await self._meetings.close()
 
     def attach(self, attempt: Attempt, source: LoanSource | None, remaining_s: float) -> None:
         """A new attempt, prefilled here when nobody lends it; raises `StaleAttempt` for one already seen."""

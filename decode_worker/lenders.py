@@ -3,6 +3,7 @@
 A lender that cannot be reached, or answers for another epoch, is lost; one that answers "gone" has refused.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,11 @@ class Lenders:
         self._epoch = epoch
         self._timeouts = timeouts
         self._lines: dict[LoanSource, tuple[grpc.aio.Channel, kvtransfer_pb2_grpc.KVTransferStub]] = {}
+
+    async def meet(self, source: LoanSource) -> None:
+        """Connects ahead of the first hand-off; should that fail, the first hand-off tries again."""
+        with contextlib.suppress(TransportFailed):
+            await self._puller.meet(self._endpoint(source))
 
     async def fetch(
         self, source: LoanSource, id: AttemptId, num_skip_blocks: int

@@ -17,6 +17,7 @@ from decode_worker.session import AttemptLost, Frame, JoinedBatch, Outgoing, Rou
 
 Requests = AsyncIterator[decode_pb2.SessionRequest]
 
+MAX_SOURCES = 1024
 Context = grpc.aio.ServicerContext[Any, Any]
 FAILURE_KINDS = {
     FailureKind.SOURCE_LOST: decode_pb2.FAILURE_KIND_SOURCE_LOST,
@@ -73,9 +74,7 @@ class DecodeService(decode_pb2_grpc.DecodeServicer):
         match request.WhichOneof("command"):
             case "attach":
                 attach = request.attach
-                source = None
-                if attach.HasField("source"):
-                    source = LoanSource(attach.source.address, attach.source.epoch, attach.source.member)
+                source = _source(attach.source) if attach.HasField("source") else None
                 attempt = convert.attempt_from_proto(attach.attempt)
                 self._decoding.attach(session, attach.stream, attempt, source, attach.remaining_ms / 1000)
             case "cancel":
@@ -84,8 +83,14 @@ class DecodeService(decode_pb2_grpc.DecodeServicer):
                     self._decoding.cancel(id, tuple(request.cancel.choices))
             case "credit":
                 session.add_credit(request.credit.num_frames)
+            case "meet":
+                self._decoding.meet(tuple(_source(source) for source in request.meet.sources[:MAX_SOURCES]))
             case _:
-                raise invalid("command", "a session takes attach, cancel and credit after open")
+                raise invalid("command", "a session takes attach, cancel, credit and meet after open")
+
+
+def _source(message: decode_pb2.Source) -> LoanSource:
+    return LoanSource(message.address, message.epoch, message.member)
 
 
 def _response(message: Outgoing) -> decode_pb2.SessionResponse:

@@ -71,6 +71,11 @@ class Session:
         self._outgoing.put_nowait(decode_pb2.SessionRequest(attach=attach))
         return stream
 
+    def meet(self, sources: tuple[Hello, ...]) -> None:
+        """These may lend soon: the first hand-off should not have to wait for a connection."""
+        meet = decode_pb2.Meet(sources=[each for each in map(_source, sources) if each is not None])
+        self._outgoing.put_nowait(decode_pb2.SessionRequest(meet=meet))
+
     def cancel(self, stream: int, choices: tuple[int, ...] = ()) -> None:
         """All of it when no choices are named: nothing more arrives from then on. What ended already is left alone."""
         entry = self._entries.get(stream)

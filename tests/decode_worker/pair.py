@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import grpc
 import numpy as np
@@ -58,6 +59,16 @@ class Pair:
     decode_channel: grpc.aio.Channel
     prefill_channel: grpc.aio.Channel
     overdue: list[bool]
+    counter: "Counter"
+
+    @property
+    def described(self) -> asyncio.Event:
+        """The lender was asked what it offers."""
+        return self.counter.asked
+
+    @property
+    def num_described(self) -> int:
+        return self.counter.num_asked
 
     def ref(self, block: int, generation: int = 1) -> BlockRef:
         return BlockRef(block, generation, block_checksum(octets(self.source)[block]))
@@ -88,6 +99,20 @@ def attempt(number: int = 1, num_tokens: int = 10, request: str = "r-1") -> Atte
     return Attempt(AttemptId(request, number), tokens, num_tokens, (Choice(0),), Sampling(max_tokens=4))
 
 
+class Counter(grpc.aio.ServerInterceptor):
+    """Counts how often a lender was asked to describe itself."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.num_asked = 0
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        if handler_call_details.method.endswith("/Describe"):
+            self.num_asked += 1
+            self.asked.set()
+        return await continuation(handler_call_details)
+
+
 @asynccontextmanager
 async def pair(timeouts: Timeouts = Timeouts(), transports: tuple[str, ...] = ("shm", "tcp")) -> AsyncIterator[Pair]:
     source, target = KVStorage(LAYOUT, NUM_BLOCKS), KVStorage(LAYOUT, NUM_BLOCKS)
@@ -97,7 +122,8 @@ async def pair(timeouts: Timeouts = Timeouts(), transports: tuple[str, ...] = ("
     prefill_engine, decode_engine, overdue = Engine(), Engine(), list[bool]()
     prefill = PrefillSide(prefill_engine.post, pools[0], transports, PREFILL_EPOCH, timeouts)
     decode = DecodeSide(decode_engine.post, pools[1], LAYOUT, DECODE_EPOCH, timeouts, partial(overdue.append, True))
-    servers = [make_server([side.register]) for side in (prefill, decode)]
+    counter = Counter()
+    servers = [make_server([side.register], interceptors=[counter]) for side in (prefill, decode)]
     addresses = [f"127.0.0.1:{bind(server, '127.0.0.1:0')}" for server in servers]
     await prefill.start()
     for server in servers:
@@ -106,7 +132,7 @@ async def pair(timeouts: Timeouts = Timeouts(), transports: tuple[str, ...] = ("
     try:
         yield Pair(
             prefill, decode, prefill_engine, decode_engine, source, target,
-            servers[0], addresses[0], channels[1], channels[0], overdue,
+            servers[0], addresses[0], channels[1], channels[0], overdue, counter,
         )  # fmt: skip
     finally:
         for channel in channels:

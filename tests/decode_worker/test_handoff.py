@@ -73,6 +73,10 @@ class Router:
             attach.source.CopyFrom(source)
         await self._session.write(decode_pb2.SessionRequest(attach=attach))
 
+    async def meet(self, address: str = "") -> None:
+        source = decode_pb2.Source(address=address or self._pair.prefill_address, epoch=PREFILL_EPOCH, member="p")
+        await self._session.write(decode_pb2.SessionRequest(meet=decode_pb2.Meet(sources=[source])))
+
     async def cancel(self, stream: int = 1) -> None:
         await self._session.write(decode_pb2.SessionRequest(cancel=decode_pb2.Cancel(stream=stream)))
 
@@ -210,12 +214,12 @@ async def test_an_old_attempt_is_stale_on_both_sides() -> None:
         failed = (await router.read()).failed
         assert (failed.stream, failed.kind) == (2, decode_pb2.FAILURE_KIND_STALE)
         await router.run(new)
+        request = prefill_pb2.RunRequest(
+            attempt=convert.attempt_to_proto(old), epoch=PREFILL_EPOCH, router_epoch=1, remaining_ms=1000
+        )
+        call = prefill_pb2_grpc.PrefillStub(p.prefill_channel).Run(request)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            stub = prefill_pb2_grpc.PrefillStub(p.prefill_channel)
-            request = prefill_pb2.RunRequest(
-                attempt=convert.attempt_to_proto(old), epoch=PREFILL_EPOCH, router_epoch=1, remaining_ms=1000
-            )
-            await stub.Run(request).read()
+            await call.read()
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
@@ -240,7 +244,32 @@ async def test_an_unfetched_loan_expires_by_itself() -> None:
 
 async def test_a_message_for_another_boot_is_refused() -> None:
     async with pair() as p:
+        router = Router(p)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            router = Router(p)
             await router.open(epoch=DECODE_EPOCH + 1)
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_lenders_met_ahead_are_connected_before_the_first_hand_off() -> None:
+    x = attempt()
+    async with pair() as p:
+        router = Router(p)
+        await router.open()
+        await router.meet()
+        await p.described.wait()
+        await router.run(x)
+        await router.attach(x)
+        await p.decode_engine.next()
+        p.decode.on_events((Reserved(x.id, TARGET_BLOCKS, 0),))
+        p.lend(x, SOURCE_BLOCKS)
+        assert await p.decode_engine.next() == Join(x.id, (FIRST,))
+        assert p.num_described == 1, "the hand-off used the connection that was made ahead"
+
+
+async def test_meeting_a_lender_that_is_not_there_harms_nothing() -> None:
+    async with pair() as p:
+        router = Router(p)
+        await router.open()
+        await router.meet(address="127.0.0.1:9")
+        await router.attach(attempt(), local=True)
+        assert isinstance(await p.decode_engine.next(), SubmitLocal)

@@ -71,7 +71,7 @@ async def test_nothing_of_a_request_outlives_it(tmp_path: Path) -> None:
         call.cancel()
         await fleet.router.serving.idle.wait()
         gc.collect()
-        assert not [each for each in gc.get_objects() if isinstance(each, Dispatch)]
+        assert not [each for each in gc.get_objects() if type(each) is Dispatch]
 
 
 async def test_a_member_is_free_of_an_attempt_once_its_loan_ends(tmp_path: Path) -> None:
