@@ -63,10 +63,9 @@ class ShmFetcher:
         digest: Digest = block_checksum,
     ) -> "ShmFetcher":
         """Asks the lender for its memory; raises `TransportFailed` from another host, user, layout or epoch."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         with contextlib.ExitStack() as undo:
-            undo.callback(sock.close)
             try:
+                sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
                 async with asyncio.timeout(stall_s):
                     source = await _request(sock, endpoint, hello)
             except TimeoutError:

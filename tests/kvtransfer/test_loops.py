@@ -1,18 +1,21 @@
 """The same transports under uvloop, with threads and descriptors counted, and out of descriptors."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import threading
+from collections.abc import Iterator
 
 import pytest
 import uvloop
 
 from kvtransfer.pull import Endpoint, Puller
-from kvtransfer.transports.contract import LendingTransport
+from kvtransfer.transports.contract import LendingTransport, TransportFailed
 from kvtransfer.transports.table import lending_transports
 from kvtransfer.transports.tcp_fetch import TcpFetcher
 from tests.kvtransfer.carriers import EPOCH, FETCHER_EPOCH, KINDS, Gate, carrying, connect, hello_for
+from tests.kvtransfer.lender_process import lending_process
 from tests.kvtransfer.pools import ATTEMPT, LAYOUT, Loans, check_copied, descriptors, make_pool, pairs_of, snapshot
 
 
@@ -74,28 +77,53 @@ def test_shared_memory_is_offered_for_memfds_only() -> None:
     assert lending_transports((), pool, EPOCH, Loans().lends) == ()
 
 
+@contextlib.contextmanager
+def few_descriptors(num_left: int) -> Iterator[None]:
+    """Takes all of this process's descriptors but so many."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 40, limit[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while len(taken) < 200:
+                taken.append(os.dup(0))
+        for _ in range(num_left):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("kind", ["shm", "tcp"])
+@pytest.mark.parametrize("num_left", [0, 1])
+async def test_a_fetcher_out_of_descriptors_fails_and_leaks_none(kind: str, num_left: int) -> None:
+    source, own = make_pool(4, 100, seed=1), make_pool(4, 100)
+    async with lending_process(kind, 4, 100) as child:
+        before = descriptors()
+        with (
+            few_descriptors(num_left),
+            pytest.raises(TransportFailed) if (kind, num_left) != ("tcp", 1) else (contextlib.nullcontext()),
+        ):
+            fetcher = await connect(kind, child.endpoint, child.hello(own), own, Gate(None))
+            await fetcher.close()
+        assert descriptors() == before
+        fetcher = await connect(kind, child.endpoint, child.hello(own), own, Gate(None))
+        await fetcher.fetch(ATTEMPT, pairs_of(source, [1], [1]))
+        await fetcher.close()
+
+
 async def test_a_lender_out_of_descriptors_serves_again_when_there_are_some() -> None:
     source, own, loans = make_pool(4, 100, seed=1), make_pool(4, 100), Loans()
     (lender,) = lending_transports(("tcp",), source, EPOCH, loans.lends)
     await lender.start()
     old = await connect("tcp", lender.endpoint(), hello_for(lender, own), own, Gate(None))
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = [os.dup(0)]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 40, limit[1]))
-    try:
-        while len(taken) < 200:
-            taken.append(os.dup(0))
-    except OSError:
-        os.close(taken.pop())
-    try:
-        # One descriptor is left: the fetcher's own end takes it, and the lender's end finds none.
+    with few_descriptors(1):
+        # The fetcher's own end takes the one that is left, and the lender's end finds none.
         waiting = asyncio.create_task(TcpFetcher.connect(lender.endpoint(), hello_for(lender, own), own))
         await old.fetch(ATTEMPT, pairs_of(source, [1], [1]))
         assert not waiting.done()
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
     new = await waiting
     await new.fetch(ATTEMPT, pairs_of(source, [2], [2]))
     for fetcher in (old, new):
