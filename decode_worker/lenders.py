@@ -54,7 +54,12 @@ class Lenders:
         self._lines: dict[LoanSource, tuple[grpc.aio.Channel, kvtransfer_pb2_grpc.KVTransferStub]] = {}
 
     async def meet(self, source: LoanSource) -> None:
-        """Connects ahead of the first hand-off; should that fail, the first hand-off tries again."""
+        """Connects ahead of the first hand-off; should that fail, the first hand-off tries again.
+
+        An earlier process at the same address is gone: so is what led to it.
+        """
+        for earlier in [each for each in self._lines if each.address == source.address and each != source]:
+            await self.forget(earlier)
         with contextlib.suppress(TransportFailed):
             await self._puller.meet(self._endpoint(source))
 
