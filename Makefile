@@ -36,6 +36,8 @@ $(STAMP): pyproject.toml
 	@$(PIP) install --quiet $(TORCH)
 	@echo "setup: installing baton and its tools"
 	@$(PIP) install --quiet --editable '.[dev]'
+	@echo "setup: compiling the native kernels"
+	@$(BIN)/python -m common.kernels.native
 	@touch $@
 	@echo "setup: done"
 

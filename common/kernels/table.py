@@ -1,11 +1,13 @@
 """Which implementation of each op runs on which device. Chosen once, at load; never looked up by name."""
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from common.kernels.batch import Batch
+from common.kernels.native.library import library
 from common.kernels.reference.add_rms_norm import add_rms_norm
 from common.kernels.reference.paged_attention import paged_attention
 from common.kernels.reference.reach import Reach, find_reach
@@ -34,3 +36,8 @@ REFERENCE = Kernels(rms_norm, add_rms_norm, rope_write, find_reach, paged_attent
 def kernels_for(device: torch.device) -> Kernels:
     """The fastest built implementation of each op for a device; the reference runs everywhere."""
     return REFERENCE
+
+
+def native_library(device: torch.device) -> ctypes.CDLL | None:
+    """The compiled kernels for a device; None where the reference serves."""
+    return library() if device.type == "cpu" else None

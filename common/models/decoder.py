@@ -9,7 +9,8 @@ import torch
 from torch.nn.functional import embedding, linear
 
 from common.kernels.batch import Batch
-from common.kernels.table import Kernels, kernels_for
+from common.kernels.native.stack import NativeStack, StackShape
+from common.kernels.table import Kernels, kernels_for, native_library
 from common.models.config import ModelConfig
 from common.models.parameters import LayerParameters, Parameters
 from common.models.rope import rope_tables
@@ -20,16 +21,18 @@ TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16":
 
 
 class Decoder:
-    """A loaded model. Nothing in it changes after loading; one thread runs it."""
+    """A loaded model, and the owner of its parameters. Nothing in it changes after loading; one thread runs it."""
 
     def __init__(self, config: ModelConfig, dtype: str, device: torch.device, parameters: Parameters) -> None:
         self.config = config
         self.dtype = dtype
         self.device = device
+        self.weight_bytes = parameters.num_bytes
         self._parameters = parameters
         self._kernels: Kernels = kernels_for(device)
         self._cos, self._sin = rope_tables(config.rope, config.head_dim, config.max_tokens, device)
         self._scale = config.head_dim**-0.5
+        self._native = self._pack()
 
     @classmethod
     def load(
@@ -46,10 +49,6 @@ class Decoder:
         device = torch.device(device)
         return cls(config, name, device, load_parameters(folder, config, TORCH_DTYPES[name], device, progress))
 
-    @property
-    def weight_bytes(self) -> int:
-        return self._parameters.num_bytes
-
     def layout(self, block_tokens: int, fingerprint: str) -> KVLayout:
         """How this model's KV lies in a pool."""
         return self.config.layout(block_tokens, fingerprint, self.dtype)
@@ -57,6 +56,8 @@ class Decoder:
     @torch.inference_mode()
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
         """`[T, hidden_size]`, normed; `kv` is the pool, `[blocks, layers, 2, kv_heads, block_tokens, head_dim]`."""
+        if self._native is not None:
+            return self._native.forward(batch, kv)
         kernels, parameters, eps = self._kernels, self._parameters, self.config.norm_eps
         cos, sin = self._cos[batch.positions], self._sin[batch.positions]
         reach = {window: kernels.find_reach(batch, kv[:, 0], window) for window in set(self.config.windows)}
@@ -77,7 +78,23 @@ class Decoder:
     @torch.inference_mode()
     def logits(self, hidden_rows: torch.Tensor) -> torch.Tensor:
         """`[R, hidden_size] -> [R, vocab_size]` float32, for rows of what `forward` returned."""
+        if self._native is not None:
+            return self._native.logits(hidden_rows)
         return linear(hidden_rows, self._parameters.head).float()
+
+    def _pack(self) -> NativeStack | None:
+        """All layers as one native op where there are native kernels; the parameters are emptied into it."""
+        config, parameters = self.config, self._parameters
+        shape = StackShape(
+            config.num_heads, config.num_kv_heads, config.head_dim, config.norm_eps, tuple(config.windows)
+        )
+        library = native_library(self.device)
+        if library is None or not shape.supports(config.hidden_size, config.intermediate_size):
+            return None
+        rope = (self._cos, self._sin)
+        return NativeStack(
+            library, shape, parameters.layers, parameters.norm, parameters.embedding, parameters.head, rope
+        )
 
     def _feed_forward(self, hidden: torch.Tensor, layer: LayerParameters) -> torch.Tensor:
         gated = self._kernels.silu_mul(linear(hidden, layer.gate_up, layer.gate_up_bias))

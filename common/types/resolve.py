@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar, get_type_hints
 
 from common.types.config import CONFIGS
@@ -93,6 +94,11 @@ def child_environment(argv: Sequence[str], more: Mapping[str, str]) -> dict[str,
     """The environment of a process started by this one: its own and more, and the file its own --config named."""
     file = config_file(argv, os.environ)
     return {**os.environ, **more, **({PREFIX + "CONFIG": os.path.abspath(file)} if file else {})}
+
+
+def cache_folder() -> Path:
+    """Where this user keeps what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "baton"
 
 
 def _pick(

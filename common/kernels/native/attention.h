@@ -1,0 +1,91 @@
+// Attention of a whole step: shares decode rows and tiles of chunks out among the team's members.
+#pragma once
+
+#include <vector>
+
+#include "chunk_attention.h"
+#include "scratch.h"
+#include "team.h"
+
+namespace baton {
+
+struct DecodeItem {
+    int64_t row, kv_head, part;
+    int64_t place;    // of the row's and head's parts
+    int64_t counter;  // of (row, KV head)
+};
+
+struct ChunkItem {
+    int64_t sequence, kv_head, first, count;
+};
+
+// What there is to do, the same for all layers of one window. Long tiles come first, so that no member ends late.
+struct Agenda {
+    std::vector<DecodeItem> decode;
+    std::vector<ChunkItem> chunks;
+    int64_t num_parts = 0, num_counters = 0, first_chunk = 0;
+
+    Agenda(const Batch& batch, const Heads& heads) {
+        first_chunk = decodes(heads.head_dim) ? batch.num_decode : 0;
+        for (int64_t row = 0; row < first_chunk; row++)
+            for (int64_t head = 0; head < heads.num_kv_heads; head++, num_counters++) {
+                const int64_t count = baton::num_parts(batch, heads, row);
+                for (int64_t part = 0; part < count; part++) decode.push_back({row, head, part, num_parts, num_counters});
+                num_parts += count;
+            }
+        const int64_t step = queries_per_tile(heads);
+        for (int64_t sequence = first_chunk; sequence < batch.num_sequences; sequence++) {
+            const int64_t length = batch.query_starts[sequence + 1] - batch.query_starts[sequence];
+            for (int64_t first = (length - 1) / step * step; first >= 0; first -= step)
+                for (int64_t head = 0; head < heads.num_kv_heads; head++)
+                    chunks.push_back({sequence, head, first, std::min(step, length - first)});
+        }
+    }
+};
+
+// One member's memory, and what members share about a step's parts.
+template <class T>
+struct AttentionScratch {
+    Scratch parts, own;
+    std::vector<std::atomic<int>> pending;
+
+    void grow(const Agenda& agenda, const Heads& heads, int members) {
+        parts.get<float>(agenda.num_parts * part_floats(heads));
+        if (!agenda.chunks.empty()) own.get<char>(ChunkScratch<T>::bytes(heads) * members);
+        if (pending.size() < (size_t)agenda.num_counters) pending = std::vector<std::atomic<int>>(agenda.num_counters);
+    }
+    void expect(const Agenda& agenda) {
+        for (int64_t i = 0; i < agenda.num_counters; i++) pending[i] = 0;
+        for (const DecodeItem& item : agenda.decode) pending[item.counter]++;
+    }
+};
+
+// Rotates, writes KV and attends, for all rows of `qkv`; the team's tickets must have been reset and `pending` set.
+template <class T, class Out>
+void attend(Team& team, int member, float* qkv, int64_t stride, const Batch& batch, const Heads& heads,
+            const Cache<T>& cache, const Agenda& agenda, AttentionScratch<T>& scratch, Out* out, int64_t out_stride) {
+    for (int64_t i = team.next(0); i < (int64_t)agenda.decode.size(); i = team.next(0)) {
+        const DecodeItem& item = agenda.decode[i];
+        float* parts = scratch.parts.template get<float>(0) + item.place * part_floats(heads);
+        attend_part(qkv + item.row * stride, item.row, item.kv_head, item.part, heads, cache, batch, parts,
+                    scratch.pending[item.counter], out + item.row * out_stride);
+    }
+    if (agenda.chunks.empty()) return;
+    const int64_t begin = batch.query_starts[agenda.first_chunk], rows = batch.num_tokens - begin;
+    for (int64_t row = begin + rows * member / team.size; row < begin + rows * (member + 1) / team.size; row++) {
+        for (int64_t head = 0; head < heads.num_heads; head++)
+            rotate_query(qkv + row * stride + head * heads.head_dim, heads, batch.positions[row]);
+        for (int64_t head = 0; head < heads.num_kv_heads; head++)
+            write_kv(qkv + row * stride, heads, cache, head, batch, row);
+    }
+    team.meet();
+    ChunkScratch<T> own(heads, scratch.own.template get<char>(0) + member * ChunkScratch<T>::bytes(heads));
+    for (int64_t i = team.next(1); i < (int64_t)agenda.chunks.size(); i = team.next(1)) {
+        const ChunkItem& item = agenda.chunks[i];
+        const int64_t row = batch.query_starts[item.sequence];
+        attend_tile(qkv + row * stride, stride, item.first, item.count, batch.positions[row], item.kv_head, heads, cache,
+                    batch.block_tables + item.sequence * batch.table_stride, own, out + row * out_stride, out_stride);
+    }
+}
+
+}  // namespace baton

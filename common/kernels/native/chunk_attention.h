@@ -1,0 +1,168 @@
+// Attention of many new tokens of one sequence over all it has so far, in tiles that stay in a core's cache: keys and
+// values of 64 tokens are taken from their blocks into panels, and the running softmax of each query row is rescaled as
+// its maximum grows. The query heads of one KV head are the rows of one tile.
+#pragma once
+
+#include "decode_attention.h"
+#include "tile.h"
+
+namespace baton {
+
+constexpr int64_t KEYS = 64;  // tokens of a tile
+constexpr int64_t TILE_QUERIES = 192;
+
+template <class T>
+using Panel = typename Left<T>::Type;
+
+inline int64_t queries_per_tile(const Heads& heads) { return std::max<int64_t>(1, TILE_QUERIES / heads.group()); }
+
+// What one thread works in.
+template <class T>
+struct ChunkScratch {
+    using P = Panel<T>;
+    int64_t rows, depth, width;  // query rows, head size rounded up to pairs and to panels
+    P *query, *weights, *keys, *values;
+    float *scores, *product, *out, *peaks, *totals;
+
+    static int64_t bytes(const Heads& heads) {
+        return ChunkScratch(heads, nullptr).lay(heads, nullptr);
+    }
+    ChunkScratch(const Heads& heads, char* memory) { lay(heads, memory); }
+
+private:
+    int64_t lay(const Heads& heads, char* memory) {
+        rows = queries_per_tile(heads) * heads.group();
+        depth = round_up(heads.head_dim, 2);
+        width = round_up(heads.head_dim, PANEL);
+        int64_t used = 0;
+        auto take = [&](auto*& pointer, int64_t count) {
+            pointer = memory ? reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(memory + used) : nullptr;
+            used += round_up(count * sizeof *pointer, 64);
+        };
+        take(query, rows * depth);
+        take(weights, rows * KEYS);
+        take(keys, KEYS * depth);
+        take(values, KEYS * width);
+        take(scores, rows * KEYS);
+        take(product, TILE_ROWS * PANEL);
+        take(out, rows * width);
+        take(peaks, rows);
+        take(totals, rows);
+        return used;
+    }
+};
+
+template <class P, class T>
+inline P as_panel(T entry) {
+    if constexpr (sizeof(P) == 4)
+        return read_one(entry);
+    else
+        return entry;
+}
+
+// Tokens [from, to) of one KV head into panels; what is beyond them in the tile is 0, whatever the pool holds there.
+template <class T>
+void take_tile(const Cache<T>& cache, const int64_t* table, int64_t kv_head, int64_t from, int64_t to,
+               ChunkScratch<T>& scratch) {
+    using P = Panel<T>;
+    constexpr int64_t STEP = sizeof(P) == 2 ? 2 : 1;
+    const int64_t dim = cache.head_dim;
+    if (to - from < KEYS || scratch.depth != dim) std::memset(scratch.keys, 0, KEYS * scratch.depth * sizeof(P));
+    if (to - from < KEYS || scratch.width != dim) std::memset(scratch.values, 0, KEYS * scratch.width * sizeof(P));
+    for (int64_t t = 0; t < to - from; t++) {
+        const int64_t block = table[(from + t) / cache.block_tokens], offset = (from + t) % cache.block_tokens;
+        const T *key = cache.key(block, kv_head, offset), *value = cache.value(block, kv_head, offset);
+        P* column = scratch.keys + t / PANEL * scratch.depth * PANEL + t % PANEL * STEP;
+        if (STEP == 2 && dim % 2 == 0)
+            for (int64_t i = 0; i < dim; i += 2) std::memcpy(column + i * PANEL, key + i, 4);
+        else
+            for (int64_t i = 0; i < dim; i++) column[i / STEP * STEP * PANEL + i % STEP] = as_panel<P>(key[i]);
+        for (int64_t start = 0; start < dim; start += PANEL) {
+            P* row = scratch.values + start * KEYS + t / STEP * STEP * PANEL + t % STEP;
+            const int64_t count = std::min(PANEL, dim - start);
+            for (int64_t i = 0; i < count; i++) row[i * STEP] = as_panel<P>(value[start + i]);
+        }
+    }
+}
+
+// Hides what a query may not see, and turns scores into weights relative to the row's maximum so far.
+template <class T>
+void weigh(ChunkScratch<T>& scratch, int64_t row, int64_t position, int64_t from, int64_t to, const Heads& heads) {
+    float* scores = scratch.scores + row * KEYS;
+    const int64_t low = first_visible(position, heads.window) - from, high = std::min(position + 1, to) - from;
+    const Vec steps = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const bool whole = low <= 0 && high >= KEYS;
+    Vec scaled[KEYS / LANES], most = splat(scratch.peaks[row]);
+    for (int64_t v = 0; v < KEYS / LANES; v++) {
+        scaled[v] = load(scores + v * LANES) * heads.scale;
+        if (!whole) {
+            const Vec place = steps + (float)(v * LANES);
+            scaled[v] = place < (float)low ? splat(NOTHING) : scaled[v];
+            scaled[v] = place >= (float)high ? splat(NOTHING) : scaled[v];
+        }
+        most = larger(scaled[v], most);
+    }
+    const float peak = max(most), base = peak == NOTHING ? 0 : peak;
+    const float shrink = scratch.peaks[row] == NOTHING ? 0 : std::exp(scratch.peaks[row] - base);
+    Vec total = {};
+    for (int64_t v = 0; v < KEYS / LANES; v++) {
+        Vec weights = exponential(scaled[v] - base);
+        total += weights;
+        store(scratch.weights + row * KEYS + v * LANES, weights);
+    }
+    scratch.totals[row] = scratch.totals[row] * shrink + sum(total);
+    scratch.peaks[row] = peak;
+    if (shrink != 1)
+        for (int64_t i = 0; i < scratch.width; i += LANES)
+            store(scratch.out + row * scratch.width + i, load(scratch.out + row * scratch.width + i) * shrink);
+}
+
+// Queries [first, first + count) of the sequence, for one KV head. Rows of `qkv` are the sequence's new tokens, their
+// queries rotated already; `position` is the first row's. Results go to rows of `out`.
+template <class T, class Out>
+void attend_tile(const float* qkv, int64_t stride, int64_t first, int64_t count, int64_t position, int64_t kv_head,
+                 const Heads& heads, const Cache<T>& cache, const int64_t* table, ChunkScratch<T>& scratch, Out* out,
+                 int64_t out_stride) {
+    const int64_t dim = heads.head_dim, group = heads.group(), rows = count * group;
+    const int64_t depth = scratch.depth, width = scratch.width;
+    if (depth != dim) std::memset(scratch.query, 0, rows * depth * sizeof *scratch.query);
+    for (int64_t row = 0; row < rows; row++) {
+        const float* query = qkv + (first + row % count) * stride + (kv_head * group + row / count) * dim;
+        for (int64_t i = 0; i < dim; i += LANES)
+            store_some(scratch.query + row * depth + i, load_some(query + i, dim - i), dim - i);
+        scratch.peaks[row] = NOTHING;
+        scratch.totals[row] = 0;
+    }
+    std::memset(scratch.out, 0, rows * width * sizeof(float));
+    const int64_t end = position + first + count;
+    for (int64_t from = first_visible(position + first, heads.window); from < end; from += KEYS) {
+        const int64_t to = std::min(end, from + KEYS);
+        take_tile(cache, table, kv_head, from, to, scratch);
+        for (int64_t row = 0; row < rows; row += TILE_ROWS) {
+            const int64_t tile = std::min<int64_t>(TILE_ROWS, rows - row);
+            for (int64_t p = 0; p < KEYS; p += PANEL) {
+                multiply_rows<0>(tile, scratch.query + row * depth, depth, scratch.keys + p * depth, depth, scratch.product);
+                for (int64_t r = 0; r < tile; r++)
+                    std::memcpy(scratch.scores + (row + r) * KEYS + p, scratch.product + r * PANEL, PANEL * sizeof(float));
+            }
+            for (int64_t r = 0; r < tile; r++)
+                weigh(scratch, row + r, position + first + (row + r) % count, from, to, heads);
+            for (int64_t c = 0; c < width; c += PANEL) {
+                multiply_rows<0>(tile, scratch.weights + row * KEYS, KEYS, scratch.values + c * KEYS, KEYS, scratch.product);
+                for (int64_t r = 0; r < tile; r++) {
+                    float *sums = scratch.out + (row + r) * width + c, *found = scratch.product + r * PANEL;
+                    store(sums, load(sums) + load(found));
+                    store(sums + LANES, load(sums + LANES) + load(found + LANES));
+                }
+            }
+        }
+    }
+    for (int64_t row = 0; row < rows; row++) {
+        Out* to = out + (first + row % count) * out_stride + (kv_head * group + row / count) * dim;
+        const float* sums = scratch.out + row * width;
+        for (int64_t i = 0; i < dim; i += LANES)
+            store_some(to + i, load(sums + i) / scratch.totals[row], dim - i);
+    }
+}
+
+}  // namespace baton

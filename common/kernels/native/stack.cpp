@@ -1,0 +1,161 @@
+// The forward pass: every member of the team walks through all layers and meets the others where one op needs what
+// another wrote. The residual stream is float; what enters a product is rounded to the weights' type once.
+#include "stack.h"
+
+#include <map>
+
+#include "attention.h"
+
+namespace baton {
+
+namespace {
+
+constexpr int64_t FEW_ROWS = 16;  // so few are normed by every member for itself: cheaper than to meet
+
+inline Vec silu(Vec x) { return x / (exponential(-x) + 1.0f); }
+
+bool outside(const Batch& batch, const Model& model, const Pool& pool) {
+    bool wrong = false;
+    for (int64_t i = 0; i < batch.num_tokens; i++) {
+        wrong |= (uint64_t)batch.token_ids[i] >= (uint64_t)model.vocab;
+        wrong |= (uint64_t)batch.positions[i] >= (uint64_t)model.num_positions;
+        wrong |= (uint64_t)batch.slot_blocks[i] >= (uint64_t)pool.num_blocks;
+        wrong |= (uint64_t)batch.slot_offsets[i] >= (uint64_t)pool.block_tokens;
+    }
+    for (int64_t s = 0; s < batch.num_sequences; s++)
+        for (int64_t i = 0; i * pool.block_tokens < batch.kv_lens[s]; i++)
+            wrong |= i >= batch.table_stride ||
+                     (uint64_t)batch.block_tables[s * batch.table_stride + i] >= (uint64_t)pool.num_blocks;
+    return wrong;
+}
+
+}  // namespace
+
+class Stack {
+public:
+    explicit Stack(const Model& model) : model(model) {}
+    virtual ~Stack() = default;
+    virtual void forward(Team& team, const Batch& batch, const Pool& pool, void* out) = 0;
+    const Model model;
+};
+
+template <class T>
+class StackOf : public Stack {
+public:
+    using Stack::Stack;
+    using A = typename Left<T>::Type;
+
+    void forward(Team& team, const Batch& batch, const Pool& pool, void* out) override {
+        std::map<int64_t, Agenda> agendas;
+        for (int64_t i = 0; i < model.num_layers; i++) {
+            const Heads heads = heads_of(model.layers[i]);
+            auto [found, fresh] = agendas.try_emplace(heads.window, batch, heads);
+            if (fresh) attention_.grow(found->second, heads, team.size);
+        }
+        const int64_t rows = batch.num_tokens;
+        widths();
+        residual_ = residual_memory_.get<float>(rows * hidden_width_);
+        qkv_ = qkv_memory_.get<float>(rows * qkv_width_);
+        normed_ = normed_memory_.get<A>(std::max(rows, FEW_ROWS * team.size) * hidden_width_);
+        attended_ = attended_memory_.get<A>(rows * attended_width_);
+        inner_ = inner_memory_.get<A>(rows * inner_width_);
+        attention_.expect(agendas.at(model.layers[0].window));
+        team.run([&](int member) { pass(team, member, batch, pool, agendas, (A*)out); });
+    }
+
+private:
+    Heads heads_of(const Layer& layer) const {
+        return {model.num_heads, model.num_kv_heads, model.head_dim, layer.window, model.scale,
+                model.eps,       layer.qk_norm,      model.cos,      model.sin};
+    }
+
+    // Rows end where a panel does: what is written there is 0 and is never read.
+    void widths() {
+        hidden_width_ = round_up(model.hidden, PANEL);
+        qkv_width_ = round_up((model.num_heads + 2 * model.num_kv_heads) * model.head_dim, PANEL);
+        attended_width_ = round_up(model.num_heads * model.head_dim, PANEL);
+        inner_width_ = round_up(model.inner, PANEL);
+    }
+
+    void pass(Team& team, int member, const Batch& batch, const Pool& pool, const std::map<int64_t, Agenda>& agendas,
+              A* out) {
+        const int64_t rows = batch.num_tokens, first = rows * member / team.size, end = rows * (member + 1) / team.size;
+        const auto add = [&](int64_t row, int64_t panel, const float* sums) {
+            float* to = residual_ + row * hidden_width_ + panel * PANEL;
+            store(to, load(to) + load(sums));
+            store(to + LANES, load(to + LANES) + load(sums + LANES));
+        };
+        for (int64_t row = first; row < end; row++) {
+            const T* from = (const T*)model.embedding + batch.token_ids[row] * model.hidden;
+            for (int64_t i = 0; i < model.hidden; i += LANES)
+                store_some(residual_ + row * hidden_width_ + i, load_some(from + i, model.hidden - i), model.hidden - i);
+        }
+        team.meet();
+        for (int64_t index = 0; index < model.num_layers; index++) {
+            const Layer& layer = model.layers[index];
+            const Heads heads = heads_of(layer);
+            const Agenda& agenda = agendas.at(layer.window);
+            const A* normed = norm(team, member, rows, layer.attention_norm);
+            linear<T>(team, member, normed, hidden_width_, rows, layer.qkv, [&](int64_t row, int64_t p, const float* sums) {
+                std::memcpy(qkv_ + row * qkv_width_ + p * PANEL, sums, PANEL * sizeof(float));
+            });
+            team.meet();
+            const Cache<T> cache{(T*)pool.kv + index * pool.layer_stride, pool.block_stride, pool.kv_stride,
+                                 pool.head_stride, pool.block_tokens, model.head_dim};
+            attend(team, member, qkv_, qkv_width_, batch, heads, cache, agenda, attention_, attended_, attended_width_);
+            team.meet();
+            if (member == 0) {
+                team.reset();
+                if (index + 1 < model.num_layers) attention_.expect(agendas.at(model.layers[index + 1].window));
+            }
+            linear<T>(team, member, attended_, attended_width_, rows, layer.o, add);
+            team.meet();
+            normed = norm(team, member, rows, layer.mlp_norm);
+            linear<T>(team, member, normed, hidden_width_, rows, layer.gate_up, [&](int64_t row, int64_t p, const float* sums) {
+                store(inner_ + row * inner_width_ + p * LANES, silu(load(sums)) * load(sums + LANES));
+            });
+            team.meet();
+            linear<T>(team, member, inner_, inner_width_, rows, layer.down, add);
+            team.meet();
+        }
+        for (int64_t row = first; row < end; row++)
+            rms_norm(residual_ + row * hidden_width_, model.norm, model.hidden, model.eps, out + row * model.hidden);
+    }
+
+    const A* norm(Team& team, int member, int64_t rows, const float* weight) {
+        const bool few = rows <= FEW_ROWS;
+        A* out = normed_ + (few ? member * FEW_ROWS * hidden_width_ : 0);
+        for (int64_t row = few ? 0 : rows * member / team.size; row < (few ? rows : rows * (member + 1) / team.size); row++)
+            rms_norm(residual_ + row * hidden_width_, weight, model.hidden, model.eps, out + row * hidden_width_);
+        if (!few) team.meet();
+        return out;
+    }
+
+    Scratch residual_memory_, qkv_memory_, normed_memory_, attended_memory_, inner_memory_;
+    int64_t hidden_width_, qkv_width_, attended_width_, inner_width_;
+    float *residual_, *qkv_;
+    A *normed_, *attended_, *inner_;
+    AttentionScratch<T> attention_;
+};
+
+}  // namespace baton
+
+extern "C" {
+
+baton::Stack* baton_stack_new(const baton::Model* model) {
+    using namespace baton;
+    if (model->dtype == BFLOAT16) return new StackOf<Bf16>(*model);
+    if (model->dtype == FLOAT16) return new StackOf<Fp16>(*model);
+    return new StackOf<float>(*model);
+}
+
+void baton_stack_free(baton::Stack* stack) { delete stack; }
+
+// 0, or 1 when the batch names a token, position or block that there is not; then nothing was done.
+int baton_stack_forward(baton::Stack* stack, baton::Team* team, const baton::Batch* batch, const baton::Pool* pool,
+                        void* out) {
+    if (baton::outside(*batch, stack->model, *pool)) return 1;
+    stack->forward(*team, *batch, *pool, out);
+    return 0;
+}
+}

@@ -1,0 +1,181 @@
+"""All layers of a decoder in one native call: what `Decoder.forward` does with the reference ops, op by op.
+
+Owns the packed weights and the memory a step works in. Knows nothing of configurations or files.
+"""
+
+import ctypes
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from common.kernels.batch import Batch
+from common.kernels.native.packed import DTYPES, PANEL, PackedWeights, Unpacked
+from common.kernels.native.structs import Layer, Model, Pool, Step
+from common.kernels.native.team import Team
+
+MAX_HEAD_DIM = 256
+MAX_GROUP = 64
+
+
+class LayerWeights(Protocol):
+    """As a model's parameters name them; `qkv` and `gate_up` are fused."""
+
+    @property
+    def attention_norm(self) -> torch.Tensor: ...
+    @property
+    def qkv(self) -> torch.Tensor: ...
+    @property
+    def qkv_bias(self) -> torch.Tensor | None: ...
+    @property
+    def qk_norm(self) -> torch.Tensor | None: ...
+    @property
+    def o(self) -> torch.Tensor: ...
+    @property
+    def o_bias(self) -> torch.Tensor | None: ...
+    @property
+    def mlp_norm(self) -> torch.Tensor: ...
+    @property
+    def gate_up(self) -> torch.Tensor: ...
+    @property
+    def gate_up_bias(self) -> torch.Tensor | None: ...
+    @property
+    def down(self) -> torch.Tensor: ...
+    @property
+    def down_bias(self) -> torch.Tensor | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StackShape:
+    """What the tensors do not say by themselves. A window per layer, None where a layer sees everything."""
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    eps: float
+    windows: tuple[int | None, ...]
+
+    def supports(self, hidden_size: int, intermediate_size: int) -> bool:
+        """Whether the native code was written for it."""
+        group = self.num_heads // self.num_kv_heads
+        even = self.head_dim % 2 == hidden_size % 2 == intermediate_size % 2 == 0
+        return even and self.head_dim <= MAX_HEAD_DIM and group <= MAX_GROUP
+
+
+class NativeStack:
+    """One thread uses it. The weights it is given are emptied, except for the embedding and a head tied to it."""
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        shape: StackShape,
+        layers: Sequence[LayerWeights],
+        norm: torch.Tensor,
+        embedding: torch.Tensor,
+        head: torch.Tensor,
+        rope: tuple[torch.Tensor, torch.Tensor],
+    ) -> None:
+        self._library = library
+        self._team = Team(library)
+        self._dtype = embedding.dtype
+        self._hidden_dtype = torch.bfloat16 if self._dtype == torch.bfloat16 else torch.float32
+        self._kept = [embedding, *rope]
+        weights = [item for layer in layers for item in _unpacked(layer)]
+        weights.append(Unpacked(head, shared=head.data_ptr() == embedding.data_ptr()))
+        self._packed = PackedWeights(library, weights)
+        *linears, self._head = self._packed.linears
+        self._layers = (Layer * len(layers))(
+            *(
+                Layer(
+                    self._floats(layer.attention_norm),
+                    self._floats(layer.mlp_norm),
+                    self._floats(layer.qk_norm) if layer.qk_norm is not None else None,
+                    window or 0,
+                    *linears[4 * index : 4 * index + 4],
+                )
+                for index, (layer, window) in enumerate(zip(layers, shape.windows, strict=True))
+            )
+        )
+        self._model = Model(
+            dtype=DTYPES[self._dtype],
+            num_layers=len(layers),
+            hidden=embedding.shape[1],
+            inner=linears[3].depth,
+            num_heads=shape.num_heads,
+            num_kv_heads=shape.num_kv_heads,
+            head_dim=shape.head_dim,
+            vocab=embedding.shape[0],
+            eps=shape.eps,
+            scale=shape.head_dim**-0.5,
+            layers=self._layers,
+            norm=self._floats(norm),
+            embedding=embedding.data_ptr(),
+            cos=rope[0].data_ptr(),
+            sin=rope[1].data_ptr(),
+            num_positions=len(rope[0]),
+        )
+        self._pointer = library.baton_stack_new(ctypes.byref(self._model))
+        weakref.finalize(self, library.baton_stack_free, self._pointer)
+
+    def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
+        """`[T, hidden_size]`, normed: bfloat16 for such weights, otherwise float32."""
+        out = torch.empty(batch.num_tokens, self._model.hidden, dtype=self._hidden_dtype)
+        step = Step(
+            batch.num_tokens,
+            batch.num_sequences,
+            batch.num_decode,
+            batch.token_ids.data_ptr(),
+            batch.positions.data_ptr(),
+            batch.slot_blocks.data_ptr(),
+            batch.slot_offsets.data_ptr(),
+            batch.query_starts.data_ptr(),
+            batch.kv_lens.data_ptr(),
+            batch.block_tables.data_ptr(),
+            batch.block_tables.stride(0),
+        )
+        pool = self._pool(kv)
+        team = self._team.pointer()
+        if self._library.baton_stack_forward(
+            self._pointer, team, ctypes.byref(step), ctypes.byref(pool), out.data_ptr()
+        ):
+            raise IndexError("the batch names a token, a position or a block that does not exist")
+        return out
+
+    def logits(self, rows: torch.Tensor) -> torch.Tensor:
+        """`[R, hidden_size] -> [R, vocab_size]` float32."""
+        rows = rows.contiguous()
+        out = torch.empty(len(rows), self._model.vocab)
+        self._library.baton_linear(
+            self._team.pointer(),
+            self._model.dtype,
+            rows.data_ptr(),
+            rows.stride(0),
+            len(rows),
+            ctypes.byref(self._head),
+            out.data_ptr(),
+        )
+        return out
+
+    def _pool(self, kv: torch.Tensor) -> Pool:
+        if kv.dtype != self._dtype or kv.stride(5) != 1 or kv.stride(4) != kv.shape[5]:
+            raise ValueError("the pool has another dtype than the weights, or gaps between a head's tokens")
+        block, layer, half, head = kv.stride()[:4]
+        return Pool(kv.data_ptr(), len(kv), block, layer, half, head, kv.shape[4])
+
+    def _floats(self, tensor: torch.Tensor) -> int:
+        """A float32 copy that lives as long as this, padded so that it can be read sixteen at a time."""
+        flat = tensor.float().reshape(-1)
+        copy = torch.nn.functional.pad(flat, (0, -len(flat) % PANEL)).contiguous()
+        self._kept.append(copy)
+        return copy.data_ptr()
+
+
+def _unpacked(layer: LayerWeights) -> tuple[Unpacked, ...]:
+    return (
+        Unpacked(layer.qkv, layer.qkv_bias),
+        Unpacked(layer.o, layer.o_bias),
+        Unpacked(layer.gate_up, layer.gate_up_bias, paired=True),
+        Unpacked(layer.down, layer.down_bias),
+    )

@@ -1,0 +1,145 @@
+// Sixteen floats at a time, and the stored types they come from. The compiler maps them to what the target has: one
+// AVX-512 register or two of AVX2. Knows nothing of what is computed.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+namespace baton {
+
+constexpr int64_t LANES = 16;
+
+typedef float Vec __attribute__((vector_size(64)));
+typedef int32_t Ints __attribute__((vector_size(64)));
+typedef uint32_t Bits __attribute__((vector_size(64)));
+typedef uint16_t Halves __attribute__((vector_size(32)));
+
+struct Bf16 {
+    uint16_t bits;
+};
+struct Fp16 {
+    uint16_t bits;
+};
+
+inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+inline Vec splat(float x) { return Vec{} + x; }
+
+inline Vec load(const float* from) {
+    Vec v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+
+inline Vec load(const Bf16* from) {
+    Halves h;
+    std::memcpy(&h, from, sizeof h);
+    return (Vec)(__builtin_convertvector(h, Bits) << 16);
+}
+
+inline Vec load(const Fp16* from) {
+#ifdef __AVX512F__
+    return (Vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from));
+#else
+    Vec v;
+    __m256 low = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from));
+    __m256 high = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(from + 8)));
+    std::memcpy(&v, &low, sizeof low);
+    std::memcpy((char*)&v + sizeof low, &high, sizeof high);
+    return v;
+#endif
+}
+
+inline void store(float* to, Vec v) { std::memcpy(to, &v, sizeof v); }
+
+// Rounds to nearest, ties to even; a NaN stays one.
+inline void store(Bf16* to, Vec v) {
+    Bits bits = (Bits)v;
+    Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    rounded = (v == v) ? rounded : Bits{} + 0x7fc0u;
+    Halves h = __builtin_convertvector(rounded, Halves);
+    std::memcpy(to, &h, sizeof h);
+}
+
+inline void store(Fp16* to, Vec v) {
+#ifdef __AVX512F__
+    _mm256_storeu_si256((__m256i*)to, _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
+#else
+    __m256 half;
+    for (int part = 0; part < 2; part++) {
+        std::memcpy(&half, (char*)&v + part * sizeof half, sizeof half);
+        _mm_storeu_si128((__m128i*)(to + 8 * part), _mm256_cvtps_ph(half, _MM_FROUND_TO_NEAREST_INT));
+    }
+#endif
+}
+
+// The first `count` entries; the rest are 0, and not read.
+template <class T>
+inline Vec load_some(const T* from, int64_t count) {
+    if (count >= LANES) return load(from);
+    T entries[LANES] = {};
+    for (int64_t i = 0; i < count; i++) entries[i] = from[i];
+    return load(entries);
+}
+
+template <class T>
+inline void store_some(T* to, Vec v, int64_t count) {
+    if (count >= LANES) return store(to, v);
+    T entries[LANES];
+    store(entries, v);
+    for (int64_t i = 0; i < count; i++) to[i] = entries[i];
+}
+
+template <class T>
+inline float read_one(T from) {
+    T entries[LANES] = {from};
+    return load(entries)[0];
+}
+
+inline float sum(Vec v) {
+#ifdef __AVX512F__
+    return _mm512_reduce_add_ps((__m512)v);
+#else
+    float total = 0;
+    for (int i = 0; i < LANES; i++) total += v[i];
+    return total;
+#endif
+}
+
+inline float max(Vec v) {
+#ifdef __AVX512F__
+    return _mm512_reduce_max_ps((__m512)v);
+#else
+    float most = v[0];
+    for (int i = 1; i < LANES; i++) most = v[i] > most ? v[i] : most;
+    return most;
+#endif
+}
+
+inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
+// Within 2 units in the last place; 0 below -87.3, where the result would be subnormal.
+inline Vec exponential(Vec x) {
+    Vec bounded = x < 88.7f ? x : splat(88.7f);
+    bounded = x != x ? x : bounded;
+    const float magic = 12582912.0f;  // adding it rounds to a whole number, which its low bits then hold
+    Vec shifted = bounded * 1.44269504f + magic;
+    Vec whole = shifted - magic;
+    Vec rest = bounded - whole * 0.693359375f;
+    rest = rest + whole * 2.12194440e-4f;
+    Vec power = splat(1.9875691500e-4f);
+    power = power * rest + 1.3981999507e-3f;
+    power = power * rest + 8.3334519073e-3f;
+    power = power * rest + 4.1665795894e-2f;
+    power = power * rest + 1.6666665459e-1f;
+    power = power * rest + 5.0000001201e-1f;
+    power = power * rest * rest + rest + 1.0f;
+    Ints exponent = ((Ints)shifted - (Ints)splat(magic)) << 23;
+    Vec result = (Vec)((Ints)power + exponent);
+    result = x < -87.3f ? Vec{} : result;
+    return x != x ? x : result;
+}
+
+}  // namespace baton
