@@ -102,6 +102,8 @@ class Crash:
 
 
 Event = Deliver | Route | Suspect | Timer | Compute | Write | Break | Fenced | Unanswered | SourceLost | Crash
+TROUBLES = (Suspect, Timer, Break, Unanswered, SourceLost)
+"""What a quiet world has none of."""
 
 
 def own_events(site: Site, *, trusting: bool) -> list[Event]:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from kvtransfer.handoff.steps import MemberId
 from loadtest.simulator.decode_site import CopyId, DecodeSite
 from loadtest.simulator.events import (
+    TROUBLES,
     Crash,
     Deliver,
     Event,
@@ -35,8 +36,11 @@ ID_BITS = 20
 ID_MASK = (1 << ID_BITS) - 1
 ROUTER, PREFILL = 0, 1
 
-Moves = list[tuple[int, int, int]]
-"""Changes of the packed state: bits to flip, to keep, and to set."""
+COUNT_BITS = 4
+COUNT_MASK = (1 << COUNT_BITS) - 1
+
+Moves = list[tuple[int, int, int, bool]]
+"""Changes of the packed state: bits to flip, to keep, and to set, and whether it counts as trouble."""
 Writes = list[tuple[CopyId, MemberId, int]]
 """Copies that can write their next block, and whose block it reads."""
 
@@ -46,7 +50,8 @@ class World:
     """What is explored: the processes (router, prefill worker, decode workers) and what may befall them.
 
     `trusting` lets a decode worker take its lender for gone at any moment. `deaf_to_epochs` breaks a rule, for tests;
-    machines that break rules are explored without `forgetting`.
+    machines that break rules are explored without `forgetting`. `max_troubles` bounds timers, suspicions, failed copies
+    and the like, for worlds that are too large with any number of them.
     """
 
     boot: tuple[tuple[str, Callable[[MemberId, Site | None], Site]], ...]
@@ -55,6 +60,7 @@ class World:
     max_crashes: int = 1
     deaf_to_epochs: bool = False
     forgetting: bool = True
+    max_troubles: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,8 @@ class Explorer:
         self._world = world
         self._processes = [Process(place, name) for place, (name, _) in enumerate(world.boot)]
         self._messages: dict[Message, int] = {}
-        self._mask_shift = len(world.boot) * ID_BITS
+        self._count_shift = len(world.boot) * ID_BITS
+        self._mask_shift = self._count_shift + COUNT_BITS
         self._routes: dict[tuple[int, ...], list[Event]] = {}
         self._states: list[int] = []
         self._parents = array("L")
@@ -97,9 +104,7 @@ class Explorer:
     def run(self, max_states: int) -> Findings:
         """Visits states in order of distance until there are no more, or too many."""
         states, parents = self._states, self._parents
-        root = 0
-        for place, (name, boot) in enumerate(self._world.boot):
-            root |= self._intern(place, boot(MemberId(name, 1), None)) << self._processes[place].shift
+        root = self._root()
         seen = {root}
         states.append(root)
         parents.append(0)
@@ -116,15 +121,28 @@ class Explorer:
                             states.append(successor)
                             parents.append(index)
             except Violation as violation:
-                raise Violation("\n".join([*self._trace(index), f"=> {violation}"])) from violation
+                raise self._told(index, violation) from violation
             index += 1
-        self._check_spent()
-        num_process_states = tuple(len(process.sites) for process in self._processes)
-        return Findings(len(states), num_transitions, num_process_states, len(self._messages), index == len(states))
+        return self._findings(len(states), num_transitions, complete=index == len(states))
 
     def sites(self, name: str) -> list[Site]:
         """Every state a process was found in."""
         return next(process.sites for process in self._processes if process.name == name)
+
+    def _root(self) -> int:
+        root = 0
+        for place, (name, boot) in enumerate(self._world.boot):
+            root |= self._intern(place, boot(MemberId(name, 1), None)) << self._processes[place].shift
+        return root
+
+    def _findings(self, num_states: int, num_transitions: int, *, complete: bool) -> Findings:
+        self._check_spent()
+        num_process_states = tuple(len(process.sites) for process in self._processes)
+        return Findings(num_states, num_transitions, num_process_states, len(self._messages), complete)
+
+    def _told(self, index: int, violation: Violation) -> Violation:
+        """The violation with the events that led to it."""
+        return Violation("\n".join([*self._trace(index), f"=> {violation}"]))
 
     def _successors(self, state: int) -> Iterator[int]:
         for process in self._processes:
@@ -133,8 +151,12 @@ class Explorer:
             if found is None:
                 found = process.moves[key] = self._moves(process, key)
             moves, writes = found
-            for flip, keep, send in moves:
+            for flip, keep, send, trouble in moves:
                 successor = (state ^ flip) & keep
+                if trouble:
+                    if (state >> self._count_shift) & COUNT_MASK == self._world.max_troubles:
+                        continue
+                    successor += 1 << self._count_shift
                 yield self._sent(successor, send) if send else successor
             for copy_id, source, block in writes:
                 prefill = self._site(PREFILL, state)
@@ -154,7 +176,8 @@ class Explorer:
         for event in [*own_events(site, trusting=self._world.trusting), *self._deliverable(site, key)]:
             successor, sent = self._step(process, number, event)
             if successor != number or sent:
-                moves.append(((number ^ successor) << process.shift, ~process.spent[successor], sent))
+                trouble = self._world.max_troubles is not None and isinstance(event, TROUBLES)
+                moves.append(((number ^ successor) << process.shift, ~process.spent[successor], sent, trouble))
         writes = []
         if isinstance(site, DecodeSite):
             for copy_id in site.copies:
@@ -278,6 +301,10 @@ class Explorer:
         for process in self._processes:
             number, after = (state >> process.shift) & ID_MASK, (successor >> process.shift) & ID_MASK
             for (before, event), (result, _) in list(process.steps.items()):
-                if before == number and result == after and self._after(state, process, event) == successor:
+                if before == number and result == after and self._like(self._after(state, process, event), successor):
                     return f"{process.name}: {event}"
         return str(next(Crash(p.name) for p in self._processes if (state ^ successor) >> p.shift & ID_MASK))
+
+    def _like(self, state: int, other: int) -> bool:
+        """Whether two states differ in their count of troubles at most."""
+        return not (state ^ other) & ~(COUNT_MASK << self._count_shift)

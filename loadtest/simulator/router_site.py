@@ -38,19 +38,20 @@ class RouterSite:
         self.choosing: dict[AttemptId, Role] = {}
         self.log: dict[str, tuple[Delivery, ...]] = {}
         self.errors: dict[str, BatonError | None] = {}
+        self.ended_at: dict[str, float] = {}
 
-    def admit(self, run: RequestRun) -> None:
+    def admit(self, run: RequestRun, now: float) -> None:
         self.runs[run.id.request_id] = run
         self.log[run.id.request_id] = ()
-        self._perform(run, run.begin())
+        self._perform(run, run.begin(), now)
 
     def route(self, id: AttemptId, member: MemberId, now: float, *, local: bool = False) -> list[Message]:
         """The driver chose a member for what `choosing` asks."""
         run = self.runs[id.request_id]
         if self.choosing.pop(id) is Role.DECODE:
-            return self._perform(run, run.routed_decode(id, member, now))
+            return self._perform(run, run.routed_decode(id, member, now), now)
         route = run.routed_local if local else run.routed_prefill
-        return self._perform(run, route(id, member, now))
+        return self._perform(run, route(id, member, now), now)
 
     def unroutable(self, id: AttemptId, now: float) -> list[Message]:
         """There was no member to choose."""
@@ -79,7 +80,7 @@ class RouterSite:
             return []
         match body:
             case Started():
-                return self._perform(run, run.started(id))
+                return self._perform(run, run.started(id), now)
             case FirstTokens(_, tokens) | Tokens(_, tokens):
                 return self._deliver(run, id, leg, tokens, now)
             case Lent():
@@ -99,16 +100,21 @@ class RouterSite:
     ) -> list[Message]:
         """A leg ended, or is taken for dead."""
         run = self.runs[id.request_id]
-        return self._perform(run, run.leg_failed(id, leg, failure, now, may_retry=may_retry))
+        return self._perform(run, run.leg_failed(id, leg, failure, now, may_retry=may_retry), now)
 
     def lose(self, member: MemberId, now: float) -> list[Message]:
         """A member is gone: so are its calls and its session."""
         legs = [(id, legs[member]) for id, legs in self.legs.items() if member in legs]
         return [message for id, leg in legs for message in self.fail(id, leg, FailureKind.INTERNAL, now)]
 
+    def cancel(self, request_id: str, now: float) -> list[Message]:
+        """The client left."""
+        run = self.runs[request_id]
+        return self._perform(run, run.cancel("the client left"), now)
+
     def expire(self, now: float) -> list[Message]:
         """Deadlines."""
-        return [message for run in list(self.runs.values()) for message in self._perform(run, run.tick(now))]
+        return [message for run in list(self.runs.values()) for message in self._perform(run, run.tick(now), now)]
 
     def check(self) -> None:
         """Indices are 0, 1, 2, ...; no attempt speaks after a later one; what a retry continues was delivered."""
@@ -141,9 +147,9 @@ class RouterSite:
                 if id.request_id in self.errors:
                     raise Violation(f"{id} delivered after its request had ended")
                 self.log[id.request_id] += ((id.number, token),)
-        return self._perform(run, run.settle())
+        return self._perform(run, run.settle(), now)
 
-    def _perform(self, run: RequestRun, actions: Iterable[RequestAction]) -> list[Message]:
+    def _perform(self, run: RequestRun, actions: Iterable[RequestAction], now: float) -> list[Message]:
         sent: list[Message] = []
         for action in actions:
             match action:
@@ -163,13 +169,14 @@ class RouterSite:
                 case CancelChoice():
                     pass
                 case Done():
-                    self._end(run, None)
+                    self._end(run, None, now)
                 case Fail(error):
-                    self._end(run, error)
+                    self._end(run, error, now)
         return sent
 
-    def _end(self, run: RequestRun, error: BatonError | None) -> None:
+    def _end(self, run: RequestRun, error: BatonError | None, now: float) -> None:
         request_id = run.id.request_id
         if request_id in self.errors:
             raise Violation(f"{request_id} ended twice")
         self.errors[request_id] = error
+        self.ended_at[request_id] = now

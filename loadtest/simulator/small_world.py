@@ -1,21 +1,18 @@
 """The fleet that is explored: one router, one prefill worker, two decode workers, memory for one try or two."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.types.attempt import Attempt, Choice
 from common.types.ids import AttemptId
 from common.types.sampling import FinishReason, SampledToken, Sampling
 from common.types.timeouts import Timeouts
-from kvtransfer.handoff.land import Lander
-from kvtransfer.handoff.lend import Lender
-from kvtransfer.handoff.request import RequestRun
 from kvtransfer.handoff.steps import MemberId
 from loadtest.simulator.decode_site import DecodeSite
 from loadtest.simulator.events import Site
 from loadtest.simulator.explorer import World
 from loadtest.simulator.prefill_site import PrefillSite
 from loadtest.simulator.router_site import RouterSite
+from loadtest.simulator.rules import HONEST, Rules
 from loadtest.simulator.words import Content
 
 LAYOUT = "small"
@@ -54,15 +51,6 @@ class LabelTruth:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The machines under test; tests replace one by a machine that breaks a rule."""
-
-    lender: Callable[[Timeouts], Lender] = Lender
-    lander: Callable[[str, Timeouts], Lander] = Lander
-    run: Callable[[Attempt, float, float, int], RequestRun] = RequestRun
-
-
-@dataclass(frozen=True, slots=True)
 class Size:
     """How large the small world is."""
 
@@ -75,15 +63,19 @@ class Size:
     decode_pool: int = 2
 
 
+SMALL = Size()
+
+
 def small_world(
-    size: Size = Size(),
-    rules: Rules = Rules(),
+    size: Size = SMALL,
+    rules: Rules = HONEST,
     *,
     checksums: bool = True,
     local: bool = False,
     max_crashes: int = 1,
     deaf_to_epochs: bool = False,
     forgetting: bool = True,
+    max_troubles: int | None = None,
 ) -> World:
     """Puts the sites together; a process that crashed comes back empty, a router without its requests."""
     timeouts = Timeouts()
@@ -95,7 +87,7 @@ def small_world(
             prompt = tuple(range(size.num_blocks * BLOCK_TOKENS - BLOCK_TOKENS + 1))
             sampling = Sampling(max_tokens=size.num_tokens)
             attempt = Attempt(AttemptId(request_id, 1), prompt, len(prompt), (Choice(0),), sampling)
-            site.admit(rules.run(attempt, 0.0, REMAINING_S, size.max_attempts))
+            site.admit(rules.run(attempt, 0.0, REMAINING_S, size.max_attempts), 0.0)
         return site
 
     def prefill(me: MemberId, before: Site | None) -> Site:
@@ -107,4 +99,4 @@ def small_world(
 
     decodes = tuple((f"D{number}", decode) for number in range(1, size.num_decode + 1))
     boot = (("R", router), ("P", prefill), *decodes)
-    return World(boot, checksums, local, max_crashes, deaf_to_epochs, forgetting)
+    return World(boot, checksums, local, max_crashes, deaf_to_epochs, forgetting, max_troubles)

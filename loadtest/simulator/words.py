@@ -113,6 +113,9 @@ class Message:
     target: MemberId
     body: Body
 
+    def __str__(self) -> str:
+        return f"says to {self.target.name}/{self.target.epoch}: {self.body}"
+
 
 def attempt_of(body: Body) -> AttemptId:
     """The attempt a message is about."""

@@ -16,7 +16,8 @@ from kvtransfer.handoff.lend import Lender
 from kvtransfer.handoff.request import RequestRun
 from kvtransfer.handoff.seen import SeenAttempts
 from loadtest.simulator.explorer import World
-from loadtest.simulator.small_world import Rules, Size, small_world
+from loadtest.simulator.rules import HONEST, Rules
+from loadtest.simulator.small_world import Size, small_world
 
 End = TypeVar("End")
 
@@ -172,9 +173,6 @@ class StartsOver(RequestRun):
         prompt = attempt.token_ids[: attempt.num_prompt_tokens]
         self.delivered = {choice: [] for choice in self.delivered}
         return Attempt(attempt.id, prompt, len(prompt), attempt.choices, attempt.sampling)
-
-
-HONEST = Rules()
 
 
 @dataclass(frozen=True, slots=True)
