@@ -9,6 +9,7 @@ sent for a child that has ended.
 
 import ctypes
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -17,7 +18,8 @@ import socket
 import sys
 from collections.abc import Sequence
 
-MODULES = ("router", "prefill_worker", "decode_worker", "baton.cli.main")
+HEAVY = ("router.main", "common.engine.process", "prefill_worker.kind", "decode_worker.kind", "baton.cli.generate")
+"""Everything that the mains import, but nothing that makes a thread or a socket."""
 PR_SET_PDEATHSIG = 1
 MAX_MESSAGE = 1 << 16
 
@@ -41,9 +43,8 @@ def main(channel: socket.socket) -> None:
 
 
 def _warm_up() -> None:
-    """Everything that the mains import, but nothing that makes a thread or a socket."""
-    import router.main  # noqa: F401
-
+    for module in HEAVY:
+        importlib.import_module(module)
     threads = os.listdir("/proc/self/task")
     if len(threads) != 1:
         raise RuntimeError(f"{len(threads)} threads after importing: a fork would lose all but one")
