@@ -11,8 +11,11 @@ from common.cache.checksum import block_checksum
 from common.types.kv import Pair
 from kvtransfer.transports.contract import Bytes, Digest
 
-PIECE_BYTES = 256 << 10
-"""What is copied before it is hashed: large enough to forget the interpreter, small enough for a second-level cache."""
+PIECE_BYTES = 512 << 10
+"""What is copied before it is hashed: large enough to forget the interpreter, small enough for a second-level cache.
+
+Measured: 256 KiB costs a tenth at blocks of 512 KiB, because hashing in pieces is slower than hashing at once.
+"""
 
 
 def runs(pairs: Sequence[Pair], max_blocks: int) -> Iterator[tuple[int, int, int]]:
