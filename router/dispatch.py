@@ -14,7 +14,7 @@ from common.types.errors import BatonError, InvalidRequest, Overloaded, PeerLost
 from common.types.handoff import FailureKind, LoanEnd
 from common.types.ids import AttemptId, Role
 from common.types.sampling import SampledToken
-from kvtransfer.handoff.request import CorruptAttempt, RequestRun
+from kvtransfer.handoff.request import CorruptAttempt, RequestRun, RequestState
 from kvtransfer.handoff.steps import (
     Attach,
     CancelChoice,
@@ -196,11 +196,8 @@ class Dispatch:
 
     def _hear(self, id: AttemptId, event: LegEvent) -> None:
         """Called by whoever carries the legs, who serves other requests too: a bug in here must end this one only."""
-        self._contain(partial(self._take, id, event))
-
-    def _contain(self, step: Callable[[], None]) -> None:
         try:
-            step()
+            self._take(id, event)
         except Exception as bug:  # noqa: BLE001 - raised again by whoever reads the relay
             self._relay.fail(bug)
 
@@ -209,10 +206,9 @@ class Dispatch:
             return
         now = self._now()
         match event:
-            case Tokens(tokens):
-                self._timeline.joined(now)
-                self._run.joined(id)
-                self._deliver(id, Role.DECODE, tokens, now)
+            case Tokens():
+                self._join(now)
+                self._deliver(id, Role.DECODE, event.tokens, now)
             case FirstTokens(tokens):
                 self._deliver(id, Role.PREFILL, tokens, now)
             case PrefillStarted(num_cached_tokens):
@@ -226,8 +222,7 @@ class Dispatch:
                 self._run.sealed(id)
             case DecodeJoined(num_cached_tokens):
                 self._count_cached(num_cached_tokens)
-                self._timeline.joined(now)
-                self._run.joined(id)
+                self._join(now)
             case LoanClosed(end):
                 self._legs.close_prefill()
                 if end is not LoanEnd.RELEASED:
@@ -247,7 +242,8 @@ class Dispatch:
                     self._on_prefilled()
                 if self._relay.deliver(token):
                     self._perform(self._run.choice_stopped(id, token.choice))
-        self._perform(self._run.settle())
+                elif token.finish is not None:
+                    self._perform(self._run.settle())
         if self._relay.overflows:
             self._perform(self._run.cancel("the reader is too slow"))
 
@@ -265,7 +261,16 @@ class Dispatch:
     def _expire(self) -> None:
         """The timer may be a millisecond early: the loop's clock is coarser than ours."""
         now = max(self._now(), self._run.deadline)
-        self._contain(lambda: self._perform(self._run.tick(now)))
+        try:
+            self._perform(self._run.tick(now))
+        except Exception as bug:  # noqa: BLE001 - raised again by whoever reads the relay
+            self._relay.fail(bug)
+
+    def _join(self, now: float) -> None:
+        """Decode's first tokens say it too: prefilling locally, it may join with them."""
+        if self._run.state is RequestState.ATTACHING:
+            self._timeline.joined(now)
+            self._run.joined(self._run.id)
 
     def _count_cached(self, num_cached_tokens: int) -> None:
         """The first word counts, whoever prefills: a later attempt finds what an earlier one computed."""

@@ -5,13 +5,14 @@ choice. Knows nothing of gRPC and nothing of attempts: what is delivered here wa
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from common.types.sampling import FinishReason, SampledToken, TokenLogprobs
 from router.answer import Answer, Piece
 
+T = TypeVar("T")
 MAX_PENDING_TOKENS = 8192
 MAX_DELTA_TOKENS = 256
 MAX_SCORES = 512
@@ -43,8 +44,8 @@ Outgoing = Delta | Scores
 class _Pending:
     """What waits to be read."""
 
-    pieces: dict[int, deque[Piece]] = field(default_factory=dict)
-    scores: deque[TokenLogprobs] = field(default_factory=deque)
+    pieces: dict[int, list[Piece]] = field(default_factory=dict)
+    scores: list[TokenLogprobs] = field(default_factory=list)
     num_tokens: int = 0
 
 
@@ -66,7 +67,7 @@ class Relay:
     def deliver(self, token: SampledToken) -> bool:
         """Whether a stop string ended the choice, which the worker cannot know."""
         piece = self._answers[token.choice].add(token)
-        self._pending.pieces.setdefault(token.choice, deque()).append(piece)
+        self._pending.pieces.setdefault(token.choice, []).append(piece)
         self._pending.num_tokens += 1
         self._changed.set()
         return piece.finish is not None and token.finish is None
@@ -89,9 +90,8 @@ class Relay:
     async def next(self) -> tuple[Outgoing, ...]:
         """All that waits, up to the bounds of a message; empty after the end. Raises the error of `fail`."""
         while True:
-            outgoing = self._take()
-            if outgoing:
-                return outgoing
+            if self._pending.num_tokens or self._pending.scores:
+                return self._take()
             if self._error is not None:
                 raise self._error
             if self._closed:
@@ -101,20 +101,30 @@ class Relay:
 
     def _take(self) -> tuple[Outgoing, ...]:
         outgoing: list[Outgoing] = []
-        if self._pending.scores:
-            scores = self._pending.scores
-            outgoing.append(Scores(tuple(scores.popleft() for _ in range(min(MAX_SCORES, len(scores))))))
-        for choice in sorted(self._pending.pieces):
-            waiting = self._pending.pieces[choice]
-            pieces = [waiting.popleft() for _ in range(min(MAX_DELTA_TOKENS, len(waiting)))]
-            self._pending.num_tokens -= len(pieces)
-            if not waiting:
-                del self._pending.pieces[choice]
+        pending = self._pending
+        if pending.scores:
+            outgoing.append(Scores(tuple(_first(pending.scores, MAX_SCORES))))
+        for choice in sorted(pending.pieces):
+            pieces = _first(pending.pieces[choice], MAX_DELTA_TOKENS)
+            pending.num_tokens -= len(pieces)
+            if not pending.pieces[choice]:
+                del pending.pieces[choice]
             outgoing.append(_delta(choice, pieces))
         return tuple(outgoing)
 
 
+def _first(waiting: list[T], num: int) -> list[T]:
+    """Takes the first so many away."""
+    taken = waiting[:num]
+    del waiting[:num]
+    return taken
+
+
 def _delta(choice: int, pieces: list[Piece]) -> Delta:
+    if len(pieces) == 1:
+        (piece,) = pieces
+        logprobs = () if piece.logprobs is None else (piece.logprobs,)
+        return Delta(choice, piece.text, (piece.token_id,), logprobs, piece.finish)
     return Delta(
         choice=choice,
         text="".join(piece.text for piece in pieces),

@@ -8,6 +8,7 @@ import pytest
 
 from baton.v1 import fleet_pb2, inference_pb2
 from common.types.timeouts import Timeouts
+from router.ask import Prompt
 from tests.router.rig import Reply, Rig, failure, next_of, read, rig, status_of
 from tests.router.script import PATIENCE_S
 
@@ -105,9 +106,30 @@ async def test_a_draining_router_ends_what_it_has_and_takes_nothing_new(tmp_path
         while error.code() is not grpc.StatusCode.UNAVAILABLE:
             error = await failure(fleet.generate())
         assert status_of(error).message == "this router is draining"
+        assert not draining.done()
         decode.script.release("token 2")
         assert (await read(call)).texts == {0: "abcdef"}
         await draining
+
+
+async def test_a_request_that_is_being_tokenized_when_the_drain_begins(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        prefill, _ = await fleet.prefill(), await fleet.decode()
+        serving, asked, go = fleet.router.serving, asyncio.Event(), asyncio.Event()
+        token_ids = serving.token_ids
+
+        async def slowly(prompt: Prompt | None) -> tuple[int, ...]:
+            asked.set()
+            await go.wait()
+            return await token_ids(prompt)
+
+        serving.token_ids = slowly  # type: ignore[method-assign, assignment]
+        call = fleet.generate()
+        await asked.wait()
+        await fleet.router.drain()
+        go.set()
+        assert (await failure(call)).code() is grpc.StatusCode.UNAVAILABLE
+        assert prefill.service.requests == []
 
 
 async def test_a_drain_does_not_wait_for_ever(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from common.types.ids import AttemptId, Role
 from common.types.sampling import FinishReason, SampledToken, Sampling
 from router.events import LegEvent, LegFailed, Tokens
 from router.session import FAILURE_KINDS, Session
+from tests.router.fake_workers import A
 from tests.router.rig import read, rig
 from tests.router.samples import hello
 
@@ -24,9 +25,10 @@ def frame(**columns: list[int]) -> decode_pb2.SessionResponse:
     return Response(step=decode_pb2.StepFrame(**columns))  # type: ignore[arg-type]
 
 
+TOKEN = frame(streams=[1], choices=[0], indices=[0], token_ids=[A + 7])
 BROKEN = {
-    "no opening": [frame()],
-    "wrong epoch": [Response(opened=decode_pb2.SessionOpened(epoch=2))],
+    "no opening": [frame(), TOKEN],
+    "wrong epoch": [Response(opened=decode_pb2.SessionOpened(epoch=2)), TOKEN],
     "ends at once": [],
     "ends after opening": [OPENED],
     "uneven columns": [OPENED, frame(streams=[1], choices=[0], indices=[0], token_ids=[])],
@@ -39,7 +41,6 @@ BROKEN = {
 @pytest.mark.parametrize("lines", BROKEN.values(), ids=BROKEN.keys())
 async def test_a_broken_decode_worker_costs_an_attempt(tmp_path: Path, lines: list[Response]) -> None:
     async with rig(tmp_path) as fleet:
-        await fleet.prefill()
         bad, good = await fleet.decode("d0"), await fleet.decode("d1")
         bad.service.lines = lines
         reply = await fleet.reply(max_tokens=6)
