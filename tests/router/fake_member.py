@@ -21,6 +21,7 @@ class FakeMember:
     def __init__(self, hello: Hello, register: Callable[[grpc.aio.Server], None] | None = None) -> None:
         self.hello = hello
         self.commands: list[str] = []
+        self.lost = asyncio.Event()
         self.load = Load(num_free_blocks=hello.num_blocks)
         self._register = register
         self._server: grpc.aio.Server | None = None
@@ -72,7 +73,8 @@ class FakeMember:
                     except TimeoutError:
                         continue
         except* grpc.aio.AioRpcError as error:
-            self.commands.append(f"lost: {_first(error).code().name}")
+            self.commands.append(f"lost: {_first(error).details()}")
+            self.lost.set()
         finally:
             call.cancel()
             await channel.close()

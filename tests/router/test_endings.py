@@ -173,6 +173,9 @@ async def test_the_router_dies_and_the_stream_ends_with_an_error(tmp_path: Path)
         assert (await failure(call)).code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         await decode.script.saw("session ended")
         await prefill.script.saw("cancelled")
+        async with asyncio.timeout(PATIENCE_S):
+            await decode.member.lost.wait()
+        assert decode.member.commands[-1] == "lost: the router let this worker go: the router is leaving"
 
 
 async def test_one_session_outlives_a_cancelled_request(tmp_path: Path) -> None:

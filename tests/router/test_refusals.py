@@ -8,6 +8,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from baton.v1 import inference_pb2, types_pb2
+from common.types.timeouts import Timeouts
 from tests.router.rig import Rig, failure, next_of, read, rig, status_of
 from tests.router.samples import load
 
@@ -144,9 +145,10 @@ async def test_what_no_member_can_hold_is_refused_at_once(tmp_path: Path) -> Non
 
 
 async def test_scoring_needs_a_prefill_member(tmp_path: Path) -> None:
-    async with rig(tmp_path) as fleet:
+    """At once: only a retry waits for one to join."""
+    async with rig(tmp_path, timeouts=Timeouts(handoff_s=60.0)) as fleet:
         await fleet.decode()
-        error = await refused(fleet, text="hello", prompt_logprobs=1)
+        error = await failure(fleet.generate(prompt_logprobs=1))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert "prefill" in status_of(error).message
 
@@ -161,6 +163,9 @@ async def test_a_queue_longer_than_the_deadline_is_refused_before_work(tmp_path:
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "longer than the deadline" in status_of(error).message
         assert prefill.service.requests == []
+        prefill.member.load = load(backlog_tokens=10_000)
+        fleet.router.fleet.report(known, prefill.member.load, known.reported_at)
+        assert (await read(fleet.generate(timeout=4.0, max_tokens=2))).texts == {0: "ab"}, "nobody measured it"
 
 
 async def test_no_text_of_an_exception_reaches_a_client(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from common.types.errors import InvalidRequest, Overloaded, StaleAttempt, Unavai
 from common.types.timeouts import Timeouts
 from tests.router.fake_workers import A
 from tests.router.rig import failure, read, rig, status_of
+from tests.router.samples import load
 from tests.router.test_losses import SOURCE_LOST, complete
 
 
@@ -110,3 +111,27 @@ async def test_a_retry_does_not_wait_for_ever(tmp_path: Path) -> None:
         error = await failure(call)
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert "no decode member is up" in status_of(error).message
+
+
+async def test_the_deadline_passes_while_a_retry_waits(tmp_path: Path) -> None:
+    async with rig(tmp_path, default_deadline_s=0.5, timeouts=Timeouts(handoff_s=60.0)) as fleet:
+        await fleet.prefill()
+        first = await fleet.decode("d0")
+        first.script.hold("token 3")
+        call = fleet.generate(max_tokens=12)
+        await first.script.saw("token 3")
+        await first.member.die()
+        error = await failure(call)
+        assert status_of(error).message == "the deadline passed during admission"
+
+
+async def test_a_decode_member_that_failed_is_avoided(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        await fleet.prefill()
+        first, second = await fleet.decode("d0"), await fleet.decode("d1")
+        first.service.fail_kind = decode_pb2.FAILURE_KIND_TIMEOUT
+        busy = next(each for each in fleet.router.fleet.members() if each.hello.member == "d1")
+        second.member.load = load(num_running=200)
+        fleet.router.fleet.report(busy, second.member.load, busy.reported_at)
+        complete(await fleet.reply(max_tokens=12), 2)
+        assert (len(first.service.attaches), len(second.service.attaches)) == (1, 1)
