@@ -21,7 +21,8 @@ def make_scheduler(limits: Limits, tables: BlockTables, layout: KVLayout) -> Sch
 
 def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Callable[[], None]) -> DecodeSide:
     pool = pool_bytes(engine.storage)
-    return DecodeSide(engine.loop.post, pool, engine.layout, epoch, config.timeouts, on_overdue)
+    post, layout = engine.loop.post, engine.layout
+    return DecodeSide(post, pool, layout, epoch, config.timeouts, on_overdue, config.transports)
 
 
 DECODE = Kind(Role.DECODE, make_scheduler, make_side)

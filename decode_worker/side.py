@@ -30,8 +30,10 @@ class DecodeSide:
         epoch: int,
         timeouts: Timeouts,
         on_overdue: Callable[[], None],
+        transports: tuple[str, ...] = ("shm", "tcp"),
     ) -> None:
-        self._lenders = Lenders(Puller(pool, epoch, warn=_log.warning), epoch, timeouts)
+        puller = Puller(pool, epoch, transports=transports, stall_s=timeouts.dead_s, warn=_log.warning)
+        self._lenders = Lenders(puller, epoch, timeouts)
         self._decoding = Decoding(post, self._lenders, layout, timeouts, on_overdue)
         self._epoch = epoch
         self._timeouts = timeouts
