@@ -180,7 +180,9 @@ class Landing:
         patience_s = max(renew_s, self._timeouts.dead_s - renew_s)
         while self._lander.fetching(id):
             await asyncio.sleep(renew_s)
-            if not await self._lenders.renew(source, id, patience_s):
+            if await self._lenders.renew(source, id, patience_s):
+                self._lander.renewed(id, self._now())
+            else:
                 self._perform(self._lander.refused(id, self._now()))
 
     async def _fence(self, id: AttemptId, source: LoanSource) -> None:

@@ -100,6 +100,12 @@ class Lander:
         self._progress(arrival, now)
         return actions + self._verify(arrival)
 
+    def renewed(self, id: AttemptId, now: float) -> None:
+        """The lender lives and still computes: as long as it does, waiting for it is no lack of progress."""
+        arrival = self._in(id, LandingState.FETCHING)
+        if arrival is not None and arrival.manifest is None:
+            self._progress(arrival, now)
+
     def copied(self, id: AttemptId, copy: int, ok: bool, now: float) -> tuple[LanderAction, ...]:
         """This copy is over and writes no more; `ok` when every checksum agreed."""
         arrival = self._arrivals.get(id)

@@ -31,7 +31,18 @@ from kvtransfer.handoff.actions import (
 from kvtransfer.handoff.land import Lander
 from kvtransfer.handoff.steps import MemberId
 from loadtest.simulator import words
-from loadtest.simulator.words import Answer, Attach, Cancel, Content, Message, Refusal, Tokens, Truth, Violation
+from loadtest.simulator.words import (
+    Answer,
+    Attach,
+    Cancel,
+    Content,
+    Message,
+    Refusal,
+    Renewed,
+    Tokens,
+    Truth,
+    Violation,
+)
 
 CopyId = tuple[AttemptId, int]
 
@@ -89,6 +100,8 @@ class DecodeSite:
                 return self._perform(self.lander.sealed(manifest, now), now)
             case Refusal(id):
                 return self._perform(self.lander.refused(id, now), now)
+            case Renewed(id):
+                self.lander.renewed(id, now)
             case Answer(id, verdict):
                 return self.answered(id, verdict, now)
         return []

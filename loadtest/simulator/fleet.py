@@ -10,7 +10,6 @@ from common.types.ids import AttemptId, Role
 from common.types.timeouts import Timeouts
 from kvtransfer.handoff.steps import MemberId
 from loadtest.simulator.clock import Clock
-from loadtest.simulator.decode_site import DecodeSite
 from loadtest.simulator.events import Site
 from loadtest.simulator.host import Host
 from loadtest.simulator.plan import Ask, Blow, Plan
@@ -216,4 +215,6 @@ class Fleet:
         if me.name in self.plan.prefills:
             dead = before if isinstance(before, PrefillSite) else None
             return PrefillSite(me, self.truth, self._rules.lender(self.timeouts), self.plan.num_blocks, dead)
-        return DecodeSite(me, self.truth, self._rules.lander(self.truth.layout, self.timeouts), self.plan.num_blocks)
+        return self._rules.decode(
+            me, self.truth, self._rules.lander(self.truth.layout, self.timeouts), self.plan.num_blocks
+        )

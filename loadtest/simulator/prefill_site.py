@@ -22,6 +22,7 @@ from loadtest.simulator.words import (
     Message,
     Refusal,
     Renew,
+    Renewed,
     Run,
     Truth,
     Violation,
@@ -72,7 +73,8 @@ class PrefillSite:
             case Fetch(id, num_skip_blocks):
                 return self._follow(id, num_skip_blocks, message.source)
             case Renew(id):
-                return [] if self.lender.renew(id, now) else [self._say(message.source, Refusal(id))]
+                alive = self.lender.renew(id, now)
+                return [self._say(message.source, Renewed(id) if alive else Refusal(id))]
             case Landed(id):
                 verdict, actions = self.lender.landed(id)
                 return [*self._perform(actions), self._say(message.source, Answer(id, verdict))]

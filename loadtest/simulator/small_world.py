@@ -7,7 +7,6 @@ from common.types.ids import AttemptId
 from common.types.sampling import FinishReason, SampledToken, Sampling
 from common.types.timeouts import Timeouts
 from kvtransfer.handoff.steps import MemberId
-from loadtest.simulator.decode_site import DecodeSite
 from loadtest.simulator.events import Site
 from loadtest.simulator.explorer import World
 from loadtest.simulator.prefill_site import PrefillSite
@@ -95,7 +94,7 @@ def small_world(
         return PrefillSite(me, truth, rules.lender(timeouts), size.prefill_pool, dead)
 
     def decode(me: MemberId, before: Site | None) -> Site:
-        return DecodeSite(me, truth, rules.lander(LAYOUT, timeouts), size.decode_pool)
+        return rules.decode(me, truth, rules.lander(LAYOUT, timeouts), size.decode_pool)
 
     decodes = tuple((f"D{number}", decode) for number in range(1, size.num_decode + 1))
     boot = (("R", router), ("P", prefill), *decodes)

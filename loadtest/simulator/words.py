@@ -85,6 +85,13 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """Prefill to decode: the loan stands."""
+
+    id: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
 class Landed:
     """Decode to prefill."""
 
@@ -100,7 +107,7 @@ class Answer:
 
 
 FromRouter = Run | Attach | Cancel
-FromPrefill = Started | FirstTokens | Lent | Closed | BlocksReady | Sealed | Refusal | Answer
+FromPrefill = Started | FirstTokens | Lent | Closed | BlocksReady | Sealed | Refusal | Renewed | Answer
 FromDecode = Fetch | Renew | Landed | Joined | Tokens | Report
 Body = FromRouter | FromPrefill | FromDecode
 

@@ -15,9 +15,11 @@ from kvtransfer.handoff.land import Lander
 from kvtransfer.handoff.lend import Lender
 from kvtransfer.handoff.request import RequestRun
 from kvtransfer.handoff.seen import SeenAttempts
+from loadtest.simulator.decode_site import CopyId, DecodeSite
 from loadtest.simulator.explorer import World
 from loadtest.simulator.rules import HONEST, Rules
 from loadtest.simulator.small_world import Size, small_world
+from loadtest.simulator.words import Message
 
 End = TypeVar("End")
 
@@ -144,6 +146,16 @@ class NeverFences(Lander):
         return super().tick(now)
 
 
+class HastyTransport(DecodeSite):
+    """Says that a copy is over while it still writes."""
+
+    def break_copy(self, copy_id: CopyId, now: float) -> list[Message]:
+        copy = self.copies[copy_id]
+        sent = super().break_copy(copy_id, now)
+        self.copies[copy_id] = copy
+        return sent
+
+
 class HearsEveryAttempt(RequestRun):
     """Tokens of earlier attempts are delivered too."""
 
@@ -212,6 +224,7 @@ BREAKS = (
     Break("a lost lender is no finished one", "decodes from", Rules(lander=TakesHalf)),
     Break("blocks under a copy are quarantined", "not its own", Rules(lander=FreesAtOnce)),
     Break("a timer never frees quarantined blocks", "not its own", Rules(lander=TimerFrees)),
+    Break("a copy is over only when it cannot write", "not its own", Rules(decode=HastyTransport)),
     Break("a fence is asked for", "never given back", Rules(lander=NeverFences)),
     Break("a lease lapses", "never given back", Rules(lender=NeverExpires)),
     Break("only the current attempt delivers", "mixes two attempts", Rules(run=HearsEveryAttempt)),

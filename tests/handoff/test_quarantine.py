@@ -85,6 +85,20 @@ def test_a_hand_off_without_progress_times_out() -> None:
     assert lander.tick(34.0 + HANDOFF_S) == (Report(X, FailureKind.TIMEOUT), FreeBlocks(X))
 
 
+def test_waiting_for_a_lender_that_computes_is_progress() -> None:
+    lander = Lander(LAYOUT, TIMEOUTS)
+    lander.attach(attempt(), 0.0, 60.0)
+    lander.renewed(X, 10.0)
+    assert lander.next_expiry() == HANDOFF_S
+    lander.reserved(X, OWN, 0, 10.0)
+    lander.renewed(X, 20.0)
+    assert lander.next_expiry() == 20.0 + HANDOFF_S
+    lander.sealed(manifest(), 21.0)
+    lander.renewed(X, 30.0)
+    assert lander.next_expiry() == 21.0 + HANDOFF_S
+    lander.renewed(LATER, 30.0)
+
+
 def test_no_hand_off_outlives_the_deadline() -> None:
     lander = Lander(LAYOUT, TIMEOUTS)
     lander.attach(attempt(), 100.0, 5.0)
