@@ -66,7 +66,7 @@ bench: setup
 	@$(BIN)/python -m loadtest.micro $(BENCH)
 
 explore: setup
-	@$(BIN)/python -m pytest tests/handoff -k explor
+	@$(BIN)/python -m loadtest.simulator explore
 
 simulate: setup
 	@$(BIN)/python -m loadtest.simulator
