@@ -67,6 +67,11 @@ class Decoding:
         for id in list(session.streams.values()):
             self.cancel(id)
 
+    def finish(self) -> None:
+        """The worker leaves: its sessions end with what waits to be sent."""
+        for session in self._sessions:
+            session.finish("this worker is leaving")
+
     async def close_all(self) -> None:
         """The worker stops: nothing is connected to any more."""
         await self._landing.close()

@@ -55,6 +55,7 @@ class RouterSession:
         self._outgoing: list[Outgoing] = []
         self._changed = asyncio.Event()
         self._closed: Cancelled | None = None
+        self._last_word: Cancelled | None = None
 
     def add_credit(self, num_frames: int) -> None:
         self._credit += num_frames
@@ -79,6 +80,11 @@ class RouterSession:
         self._closed = Cancelled(reason)
         self._changed.set()
 
+    def finish(self, reason: str) -> None:
+        """The same, once all that waits has been sent."""
+        self._last_word = Cancelled(reason)
+        self._changed.set()
+
     async def next(self) -> Outgoing:
         """The next message the router has room for; raises `Cancelled` when it stopped reading."""
         cut_at: float | None = None
@@ -88,6 +94,8 @@ class RouterSession:
             if self._outgoing and self._credit > 0:
                 self._credit -= 1
                 return self._outgoing.pop(0)
+            if self._last_word is not None and not self._outgoing:
+                raise self._last_word
             self._changed.clear()
             if self._outgoing and cut_at is None:
                 cut_at = asyncio.get_running_loop().time() + self._stalled_reader_s

@@ -66,6 +66,9 @@ class DecodeSide:
     def cancel_router(self, router_epoch: int) -> None:
         self._decoding.cancel_router(router_epoch)
 
+    def finish(self) -> None:
+        self._decoding.finish()
+
     def fetch_bytes_per_s(self) -> float:
         return self._lenders.bytes_per_s
 

@@ -71,6 +71,9 @@ class PrefillSide:
     def cancel_router(self, router_epoch: int) -> None:
         self._lending.cancel_router(router_epoch)
 
+    def finish(self) -> None:
+        """Calls and fetches end with their loans."""
+
     def fetch_bytes_per_s(self) -> float:
         return 0.0
 

@@ -21,6 +21,7 @@ from common.types.errors import StartupError
 from common.types.member import Hello, Load
 from common.types.timeouts import Timeouts
 
+GRACE_S = 0.5
 _log = logging.getLogger("baton.worker")
 
 
@@ -45,6 +46,9 @@ class Side(Protocol):
 
     def cancel_router(self, router_epoch: int) -> None:
         """A router is gone, and with it every attempt it sent."""
+
+    def finish(self) -> None:
+        """The worker leaves: what waits to be sent is the last of every stream."""
 
     def fetch_bytes_per_s(self) -> float:
         """Measured bandwidth of hand-offs into this worker; 0 when it fetches nothing."""
@@ -96,11 +100,14 @@ class Host:
             _log.warning("left with work unfinished", extra={"drain_s": self._config.timeouts.drain_s})
 
     async def stop(self) -> None:
-        """Leaves every router and stops listening; calls still running are cut."""
+        """Ends its calls, cutting what takes too long, and leaves the routers: to them a member that left is lost, with
+        all that has not arrived.
+        """
         await self._health.stop()
+        self._side.finish()
+        await self._server.stop(grace=GRACE_S)
         for tie in self._ties:
             await tie.cut()
-        await self._server.stop(grace=0.5)
 
     def order_drain(self, leave: bool) -> None:
         """A router's or a signal's wish; with `leave` the process ends once it holds nothing."""

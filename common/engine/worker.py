@@ -94,7 +94,7 @@ class Worker:
         return worker
 
     async def stop(self) -> None:
-        """Leaves the routers, ends the calls, lets go of the pool, ends the engine: in this order."""
+        """Ends the calls, leaves the routers, lets go of the pool, ends the engine: in this order."""
         await self.host.stop()
         await self.side.close()
         await asyncio.to_thread(self.engine.close)

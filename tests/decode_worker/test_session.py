@@ -96,3 +96,18 @@ async def test_messages_sent_before_closing_are_not_delivered_after_it() -> None
     s.close("the router is gone")
     with pytest.raises(Cancelled):
         await s.next()
+
+
+async def test_a_worker_that_leaves_sends_what_waits_first() -> None:
+    s = session(num_frames=1)
+    s.send_row(1, token(0))
+    s.finish("this worker is leaving")
+    assert await s.next() == Frame([(1, token(0))])
+    s.send_row(1, token(1))
+    waiting = asyncio.create_task(s.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    s.add_credit(1)
+    assert await waiting == Frame([(1, token(1))])
+    with pytest.raises(Cancelled, match="leaving"):
+        await s.next()
