@@ -1,5 +1,5 @@
 // Attention of many new tokens of one sequence over all it has so far, in tiles that stay in a core's cache: keys and
-// values of 64 tokens are taken from their blocks into panels, and the running softmax of each query row is rescaled as
+// values of 128 tokens are taken from their blocks into panels, and the running softmax of each query row is rescaled as
 // its maximum grows. The query heads of one KV head are the rows of one tile.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace baton {
 
-constexpr int64_t KEYS = 64;  // tokens of a tile
+constexpr int64_t KEYS = 128;  // tokens of a tile
 constexpr int64_t TILE_QUERIES = 192;
 
 template <class T>
@@ -52,12 +52,54 @@ private:
     }
 };
 
+// Rows become columns.
+inline void transpose(Bits (&rows)[LANES]) {
+    const Bits place = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#pragma GCC unroll 4
+    for (int step = 1; step < LANES; step *= 2) {
+        const Bits odd = (place & step) != 0 ? Bits{} + 1u : Bits{};
+        const Bits low = place + odd * (uint32_t)(LANES - step), high = place + step + odd * (uint32_t)(LANES - step);
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) {
+            if (i & step) continue;
+            const Bits first = rows[i], second = rows[i + step];
+            rows[i] = __builtin_shuffle(first, second, low);
+            rows[i + step] = __builtin_shuffle(first, second, high);
+        }
+    }
+}
+
+// Sixteen tokens' keys, four bytes of each at a time, side by side.
+inline void take_keys(const char* const (&keys)[LANES], int64_t bytes, char* column) {
+    for (int64_t at = 0; at < bytes; at += sizeof(Bits)) {
+        Bits rows[LANES];
+        const int64_t count = std::min<int64_t>(sizeof(Bits), bytes - at);
+        for (int64_t t = 0; t < LANES; t++) {
+            if (count == sizeof(Bits))
+                std::memcpy(&rows[t], keys[t] + at, sizeof(Bits));
+            else
+                rows[t] = Bits{}, std::memcpy(&rows[t], keys[t] + at, count);
+        }
+        transpose(rows);
+        for (int64_t i = 0; i < count / 4; i++)
+            std::memcpy(column + (at / 4 + i) * PANEL * 4, &rows[i], sizeof(Bits));
+    }
+}
+
+// Two tokens' values entry by entry in turn, for pairs; one token's as they are, for singles.
 template <class P, class T>
-inline P as_panel(T entry) {
-    if constexpr (sizeof(P) == 4)
-        return read_one(entry);
-    else
-        return entry;
+inline void take_values(const T* first, const T* second, int64_t count, P* row) {
+    if constexpr (sizeof(P) == 2) {
+        for (int64_t i = 0; i < count; i++) {
+            row[2 * i] = first[i];
+            row[2 * i + 1] = second[i];
+        }
+    } else {
+        for (int64_t i = 0; i < count; i += LANES) {
+            store_some(row + i, load_some(first + i, count - i), count - i);
+            store_some(row + PANEL + i, load_some(second + i, count - i), count - i);
+        }
+    }
 }
 
 // Tokens [from, to) of one KV head into panels; what is beyond them in the tile is 0, whatever the pool holds there.
@@ -65,23 +107,28 @@ template <class T>
 void take_tile(const Cache<T>& cache, const int64_t* table, int64_t kv_head, int64_t from, int64_t to,
                ChunkScratch<T>& scratch) {
     using P = Panel<T>;
-    constexpr int64_t STEP = sizeof(P) == 2 ? 2 : 1;
-    const int64_t dim = cache.head_dim;
-    if (to - from < KEYS || scratch.depth != dim) std::memset(scratch.keys, 0, KEYS * scratch.depth * sizeof(P));
-    if (to - from < KEYS || scratch.width != dim) std::memset(scratch.values, 0, KEYS * scratch.width * sizeof(P));
-    for (int64_t t = 0; t < to - from; t++) {
-        const int64_t block = table[(from + t) / cache.block_tokens], offset = (from + t) % cache.block_tokens;
-        const T *key = cache.key(block, kv_head, offset), *value = cache.value(block, kv_head, offset);
-        P* column = scratch.keys + t / PANEL * scratch.depth * PANEL + t % PANEL * STEP;
-        if (STEP == 2 && dim % 2 == 0)
-            for (int64_t i = 0; i < dim; i += 2) std::memcpy(column + i * PANEL, key + i, 4);
-        else
-            for (int64_t i = 0; i < dim; i++) column[i / STEP * STEP * PANEL + i % STEP] = as_panel<P>(key[i]);
-        for (int64_t start = 0; start < dim; start += PANEL) {
-            P* row = scratch.values + start * KEYS + t / STEP * STEP * PANEL + t % STEP;
-            const int64_t count = std::min(PANEL, dim - start);
-            for (int64_t i = 0; i < count; i++) row[i * STEP] = as_panel<P>(value[start + i]);
+    const int64_t dim = cache.head_dim, key_bytes = scratch.depth * sizeof(P);
+    static const T zeros[MAX_HEAD_DIM] = {};
+    alignas(64) float widened[std::is_same_v<P, T> ? 1 : LANES * MAX_HEAD_DIM];
+    const char* keys[LANES];
+    const T* values[LANES];
+    for (int64_t start = 0; start < KEYS; start += LANES) {
+        for (int64_t t = 0; t < LANES; t++) {
+            const int64_t token = from + start + t, block = token < to ? table[token / cache.block_tokens] : 0;
+            const T* key = token < to ? cache.key(block, kv_head, token % cache.block_tokens) : zeros;
+            values[t] = token < to ? cache.value(block, kv_head, token % cache.block_tokens) : zeros;
+            keys[t] = (const char*)key;
+            if constexpr (!std::is_same_v<P, T>) {
+                for (int64_t i = 0; i < dim; i += LANES)
+                    store_some(widened + t * MAX_HEAD_DIM + i, load_some(key + i, dim - i), dim - i);
+                keys[t] = (const char*)(widened + t * MAX_HEAD_DIM);
+            }
         }
+        take_keys(keys, key_bytes, (char*)(scratch.keys + start / PANEL * scratch.depth * PANEL) + start % PANEL * 4);
+        for (int64_t t = 0; t < LANES; t += 2)
+            for (int64_t c = 0; c < dim; c += PANEL)
+                take_values<P>(values[t] + c, values[t + 1] + c, std::min(PANEL, dim - c),
+                               scratch.values + c * KEYS + (start + t) * PANEL);
     }
 }
 
@@ -103,7 +150,8 @@ void weigh(ChunkScratch<T>& scratch, int64_t row, int64_t position, int64_t from
         most = larger(scaled[v], most);
     }
     const float peak = max(most), base = peak == NOTHING ? 0 : peak;
-    const float shrink = scratch.peaks[row] == NOTHING ? 0 : std::exp(scratch.peaks[row] - base);
+    float shrink = 1;
+    if (peak != scratch.peaks[row]) shrink = scratch.peaks[row] == NOTHING ? 0 : std::exp(scratch.peaks[row] - base);
     Vec total = {};
     for (int64_t v = 0; v < KEYS / LANES; v++) {
         Vec weights = exponential(scaled[v] - base);
@@ -140,15 +188,14 @@ void attend_tile(const float* qkv, int64_t stride, int64_t first, int64_t count,
         take_tile(cache, table, kv_head, from, to, scratch);
         for (int64_t row = 0; row < rows; row += TILE_ROWS) {
             const int64_t tile = std::min<int64_t>(TILE_ROWS, rows - row);
-            for (int64_t p = 0; p < KEYS; p += PANEL) {
-                multiply_rows<0>(tile, scratch.query + row * depth, depth, scratch.keys + p * depth, depth, scratch.product);
-                for (int64_t r = 0; r < tile; r++)
-                    std::memcpy(scratch.scores + (row + r) * KEYS + p, scratch.product + r * PANEL, PANEL * sizeof(float));
-            }
+            for (int64_t p = 0; p < KEYS; p += PANEL)
+                multiply_rows<0>(tile, scratch.query + row * depth, depth, scratch.keys + p * depth, depth,
+                                 scratch.scores + row * KEYS + p, KEYS);
             for (int64_t r = 0; r < tile; r++)
                 weigh(scratch, row + r, position + first + (row + r) % count, from, to, heads);
             for (int64_t c = 0; c < width; c += PANEL) {
-                multiply_rows<0>(tile, scratch.weights + row * KEYS, KEYS, scratch.values + c * KEYS, KEYS, scratch.product);
+                multiply_rows<0>(tile, scratch.weights + row * KEYS, KEYS, scratch.values + c * KEYS, KEYS,
+                                 scratch.product, PANEL);
                 for (int64_t r = 0; r < tile; r++) {
                     float *sums = scratch.out + (row + r) * width + c, *found = scratch.product + r * PANEL;
                     store(sums, load(sums) + load(found));

@@ -35,10 +35,21 @@ inline int64_t num_parts(const Batch& batch, const Heads& heads, int64_t row) {
 // What a part found: per query head its maximum, its sum of weights, and the weighted values.
 inline int64_t part_floats(const Heads& heads) { return heads.group() * (heads.head_dim + LANES); }
 
+// Asks for one token's entries of what is read next: runs are too short, and lie too far apart, for the processor to
+// foresee them.
+template <int64_t DIM, class T>
+inline void foresee(const T* token) {
+#pragma GCC unroll 16
+    for (int64_t i = 0; i < DIM * (int64_t)sizeof(T); i += 64) __builtin_prefetch((const char*)token + i);
+}
+
 template <int VECS, int GROUP, class T>
-void score(const float* query, const T* keys, int64_t count, float* scores, int64_t stride) {
+void score(const float* query, const T* keys, int64_t count, float* scores, int64_t stride, const T* values,
+           const T* next) {
     constexpr int64_t DIM = VECS * LANES;
-    for (int64_t t = 0; t < count; t++, keys += DIM) {
+    for (int64_t t = 0; t < count; t++, keys += DIM, values += DIM, next += DIM) {
+        foresee<DIM>(values);
+        foresee<DIM>(next);
         Vec sums[GROUP] = {};
 #pragma GCC unroll 16
         for (int v = 0; v < VECS; v++) {
@@ -75,10 +86,11 @@ void add_values(const float* weights, int64_t stride, const T* values, int64_t c
 
 // As many query heads at once as registers hold.
 template <int VECS, int GROUP, class T>
-void score_group(int64_t group, const float* query, const T* keys, int64_t count, float* scores) {
+void score_group(int64_t group, const float* query, const T* keys, int64_t count, float* scores, const T* values,
+                 const T* next) {
     for (; group >= GROUP; group -= GROUP, query += GROUP * VECS * LANES, scores += GROUP * STRIP_TOKENS)
-        score<VECS, GROUP>(query, keys, count, scores, STRIP_TOKENS);
-    if constexpr (GROUP > 1) score_group<VECS, GROUP - 1>(group, query, keys, count, scores);
+        score<VECS, GROUP>(query, keys, count, scores, STRIP_TOKENS, values, next);
+    if constexpr (GROUP > 1) score_group<VECS, GROUP - 1>(group, query, keys, count, scores, values, next);
 }
 
 template <int VECS, int GROUP, class T>
@@ -88,10 +100,11 @@ void add_group(int64_t group, const float* weights, const T* values, int64_t cou
     if constexpr (GROUP > 1) add_group<VECS, GROUP - 1>(group, weights, values, count, out);
 }
 
-// Tokens [from, to) of one sequence, for one KV head. `out` is [group, DIM], `peaks` and `totals` [group].
+// Tokens [from, to) of one sequence, for one KV head. `out` is [group, DIM], `peaks` and `totals` [group]. `after` is
+// where whoever calls will read next.
 template <int VECS, class T>
 void attend_tokens(const float* query, const Heads& heads, const Cache<T>& cache, const int64_t* table, int64_t kv_head,
-                   int64_t from, int64_t to, float* out, float* peaks, float* totals) {
+                   int64_t from, int64_t to, float* out, float* peaks, float* totals, const T* after) {
     constexpr int64_t DIM = VECS * LANES;
     constexpr int WIDTH = VECS <= 4 ? 4 : VECS <= 8 ? 2 : 1;
     const int64_t group = heads.group(), block_tokens = cache.block_tokens;
@@ -106,7 +119,10 @@ void attend_tokens(const float* query, const Heads& heads, const Cache<T>& cache
         for (int64_t t = 0, run; t < count; t += run) {
             const int64_t block = (start + t) / block_tokens, offset = (start + t) % block_tokens;
             run = std::min(count - t, block_tokens - offset);
-            score_group<VECS, WIDTH>(group, query, cache.key(table[block], kv_head, offset), run, scores + t);
+            const bool more = start + t + run < to;
+            score_group<VECS, WIDTH>(group, query, cache.key(table[block], kv_head, offset), run, scores + t,
+                                     cache.value(table[block], kv_head, offset),
+                                     more ? cache.key(table[block + 1], kv_head, 0) : after);
         }
         for (int64_t g = 0; g < group; g++) {
             float* row = scores + g * STRIP_TOKENS;
@@ -135,14 +151,14 @@ void attend_tokens(const float* query, const Heads& heads, const Cache<T>& cache
 
 template <class T>
 void attend_any(const float* query, const Heads& heads, const Cache<T>& cache, const int64_t* table, int64_t kv_head,
-                int64_t from, int64_t to, float* out, float* peaks, float* totals) {
+                int64_t from, int64_t to, float* out, float* peaks, float* totals, const T* after) {
     switch (heads.head_dim) {
-        case 32: return attend_tokens<2>(query, heads, cache, table, kv_head, from, to, out, peaks, totals);
-        case 64: return attend_tokens<4>(query, heads, cache, table, kv_head, from, to, out, peaks, totals);
-        case 80: return attend_tokens<5>(query, heads, cache, table, kv_head, from, to, out, peaks, totals);
-        case 96: return attend_tokens<6>(query, heads, cache, table, kv_head, from, to, out, peaks, totals);
-        case 128: return attend_tokens<8>(query, heads, cache, table, kv_head, from, to, out, peaks, totals);
-        default: return attend_tokens<16>(query, heads, cache, table, kv_head, from, to, out, peaks, totals);
+        case 32: return attend_tokens<2>(query, heads, cache, table, kv_head, from, to, out, peaks, totals, after);
+        case 64: return attend_tokens<4>(query, heads, cache, table, kv_head, from, to, out, peaks, totals, after);
+        case 80: return attend_tokens<5>(query, heads, cache, table, kv_head, from, to, out, peaks, totals, after);
+        case 96: return attend_tokens<6>(query, heads, cache, table, kv_head, from, to, out, peaks, totals, after);
+        case 128: return attend_tokens<8>(query, heads, cache, table, kv_head, from, to, out, peaks, totals, after);
+        default: return attend_tokens<16>(query, heads, cache, table, kv_head, from, to, out, peaks, totals, after);
     }
 }
 
@@ -151,7 +167,7 @@ void attend_any(const float* query, const Heads& heads, const Cache<T>& cache, c
 // `parts` holds the results of the row's parts, `part_floats` each.
 template <class T, class Out>
 void attend_part(float* qkv, int64_t row, int64_t kv_head, int64_t part, const Heads& heads, const Cache<T>& cache,
-                 const Batch& batch, float* parts, std::atomic<int>& pending, Out* out) {
+                 const Batch& batch, float* parts, std::atomic<int>& pending, Out* out, const T* after) {
     const int64_t dim = heads.head_dim, group = heads.group(), length = batch.kv_lens[row], count = num_parts(batch, heads, row);
     const int64_t from = first_visible(length - 1, heads.window) + part * PART_TOKENS;
     const int64_t to = std::min(length, from + PART_TOKENS);
@@ -164,7 +180,7 @@ void attend_part(float* qkv, int64_t row, int64_t kv_head, int64_t part, const H
     if (part == count - 1) write_kv(qkv, heads, cache, kv_head, batch, row);
     float* own = parts + part * part_floats(heads);
     float *peaks = own + group * dim, *totals = peaks + group;
-    attend_any(query, heads, cache, batch.block_tables + row * batch.table_stride, kv_head, from, to, own, peaks, totals);
+    attend_any(query, heads, cache, batch.block_tables + row * batch.table_stride, kv_head, from, to, own, peaks, totals, after);
     if (pending.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     for (int64_t g = 0; g < group; g++) {
         float peak = NOTHING, total = 0;

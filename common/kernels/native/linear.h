@@ -58,9 +58,9 @@ void linear(Team& team, int member, const A* left, int64_t stride, int64_t rows,
                 const int64_t left_over = stop - row, tiles = (left_over + TILE_ROWS - 1) / TILE_ROWS;
                 tile = (left_over + tiles - 1) / tiles;  // 8 and 8 rather than 12 and 4: short tiles wait on themselves
                 if (row == start)
-                    multiply_rows<AHEAD>(tile, left + row * stride, stride, panel, weight.depth, sums);
+                    multiply_rows<AHEAD>(tile, left + row * stride, stride, panel, weight.depth, sums, PANEL);
                 else
-                    multiply_rows<0>(tile, left + row * stride, stride, panel, weight.depth, sums);
+                    multiply_rows<0>(tile, left + row * stride, stride, panel, weight.depth, sums, PANEL);
                 for (int64_t r = 0; r < tile; r++) {
                     float* out = sums + r * PANEL;
                     if (weight.bias) {

@@ -5,14 +5,13 @@
 #include <map>
 
 #include "attention.h"
+#include "silu_mul.h"
 
 namespace baton {
 
 namespace {
 
 constexpr int64_t FEW_ROWS = 16;  // so few are normed by every member for itself: cheaper than to meet
-
-inline Vec silu(Vec x) { return x / (exponential(-x) + 1.0f); }
 
 bool outside(const Batch& batch, const Model& model, const Pool& pool) {
     bool wrong = false;
@@ -112,7 +111,7 @@ private:
             team.meet();
             normed = norm(team, member, rows, layer.mlp_norm);
             linear<T>(team, member, normed, hidden_width_, rows, layer.gate_up, [&](int64_t row, int64_t p, const float* sums) {
-                store(inner_ + row * inner_width_ + p * LANES, silu(load(sums)) * load(sums + LANES));
+                store(inner_ + row * inner_width_ + p * LANES, silu_mul(load(sums), load(sums + LANES)));
             });
             team.meet();
             linear<T>(team, member, inner_, inner_width_, rows, layer.down, add);

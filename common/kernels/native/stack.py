@@ -12,8 +12,9 @@ from typing import Protocol
 import torch
 
 from common.kernels.batch import Batch
+from common.kernels.native.ops import pool_of, step_of
 from common.kernels.native.packed import DTYPES, PANEL, PackedWeights, Unpacked
-from common.kernels.native.structs import Layer, Model, Pool, Step
+from common.kernels.native.structs import Layer, Model
 from common.kernels.native.team import Team
 
 MAX_HEAD_DIM = 256
@@ -122,20 +123,9 @@ class NativeStack:
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
         """`[T, hidden_size]`, normed: bfloat16 for such weights, otherwise float32."""
         out = torch.empty(batch.num_tokens, self._model.hidden, dtype=self._hidden_dtype)
-        step = Step(
-            batch.num_tokens,
-            batch.num_sequences,
-            batch.num_decode,
-            batch.token_ids.data_ptr(),
-            batch.positions.data_ptr(),
-            batch.slot_blocks.data_ptr(),
-            batch.slot_offsets.data_ptr(),
-            batch.query_starts.data_ptr(),
-            batch.kv_lens.data_ptr(),
-            batch.block_tables.data_ptr(),
-            batch.block_tables.stride(0),
-        )
-        pool = self._pool(kv)
+        if kv.dtype != self._dtype:
+            raise ValueError("the pool has another dtype than the weights")
+        step, pool = step_of(batch), pool_of(kv)
         team = self._team.pointer()
         if self._library.baton_stack_forward(
             self._pointer, team, ctypes.byref(step), ctypes.byref(pool), out.data_ptr()
@@ -157,12 +147,6 @@ class NativeStack:
             out.data_ptr(),
         )
         return out
-
-    def _pool(self, kv: torch.Tensor) -> Pool:
-        if kv.dtype != self._dtype or kv.stride(5) != 1 or kv.stride(4) != kv.shape[5]:
-            raise ValueError("the pool has another dtype than the weights, or gaps between a head's tokens")
-        block, layer, half, head = kv.stride()[:4]
-        return Pool(kv.data_ptr(), len(kv), block, layer, half, head, kv.shape[4])
 
     def _floats(self, tensor: torch.Tensor) -> int:
         """A float32 copy that lives as long as this, padded so that it can be read sixteen at a time."""

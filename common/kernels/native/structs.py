@@ -45,6 +45,17 @@ class Model(ctypes.Structure):
     )
 
 
+class Heads(ctypes.Structure):
+    """`pool.h`."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("num_heads", "num_kv_heads", "head_dim", "window")),
+        ("scale", c_float),
+        ("eps", c_float),
+        *((name, c_void_p) for name in ("qk_norm", "cos", "sin")),
+    )
+
+
 class Step(ctypes.Structure):
     """`Batch` of `pool.h`."""
 
@@ -72,6 +83,12 @@ FUNCTIONS: dict[str, tuple[type | None, tuple[object, ...]]] = {
     "baton_num_panels": (c_int64, (POINTER(Linear),)),
     "baton_pack": (None, (c_int64, c_void_p, POINTER(Linear), c_void_p)),
     "baton_linear": (None, (c_void_p, c_int64, c_void_p, c_int64, c_int64, POINTER(Linear), c_void_p)),
+    "baton_attend": (
+        None,
+        (c_void_p, c_int64, c_void_p, c_int64, POINTER(Step), POINTER(Heads), POINTER(Pool), c_void_p, c_int64),
+    ),
+    "baton_rms_norm": (None, (c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64, c_float, c_void_p)),
+    "baton_silu_mul": (None, (c_void_p, c_void_p, c_int64, c_void_p)),
     "baton_stack_new": (c_void_p, (POINTER(Model),)),
     "baton_stack_free": (None, (c_void_p,)),
     "baton_stack_forward": (c_int, (c_void_p, c_void_p, POINTER(Step), POINTER(Pool), c_void_p)),

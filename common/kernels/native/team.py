@@ -16,7 +16,7 @@ class Team:
         self._library = library
         self._size = 0
         self._pointer = 0
-        self._end: weakref.finalize[[int], "Team"] | None = None
+        self._end: weakref.finalize[[int], Team] | None = None
 
     def pointer(self) -> int:
         size = torch.get_num_threads()

@@ -32,9 +32,9 @@ constexpr int64_t depth_step() {
     return sizeof(typename Left<W>::Type) == 2 ? 2 : 1;
 }
 
-// out[rows][32] = left[rows][depth] x panel. `AHEAD` bytes of the panel are fetched early; 0 when it is in a cache.
+// out[rows][..32] = left[rows][depth] x panel. `AHEAD` bytes of the panel are fetched early; 0 when it is in a cache.
 template <int ROWS, int AHEAD, class W>
-inline void multiply(const float* left, int64_t stride, const W* panel, int64_t depth, float* out) {
+inline void multiply(const float* left, int64_t stride, const W* panel, int64_t depth, float* out, int64_t out_stride) {
     Vec low[ROWS] = {}, high[ROWS] = {};
     for (int64_t k = 0; k < depth; k++, panel += PANEL) {
         if (AHEAD) {
@@ -51,14 +51,14 @@ inline void multiply(const float* left, int64_t stride, const W* panel, int64_t 
     }
 #pragma GCC unroll 16
     for (int row = 0; row < ROWS; row++) {
-        store(out + row * PANEL, low[row]);
-        store(out + row * PANEL + LANES, high[row]);
+        store(out + row * out_stride, low[row]);
+        store(out + row * out_stride + LANES, high[row]);
     }
 }
 
 #ifdef __AVX512BF16__
 template <int ROWS, int AHEAD>
-inline void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_t depth, float* out) {
+inline void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_t depth, float* out, int64_t out_stride) {
     __m512 low[ROWS], high[ROWS];
 #pragma GCC unroll 16
     for (int row = 0; row < ROWS; row++) low[row] = high[row] = _mm512_setzero_ps();
@@ -80,13 +80,13 @@ inline void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_
     }
 #pragma GCC unroll 16
     for (int row = 0; row < ROWS; row++) {
-        _mm512_storeu_ps(out + row * PANEL, low[row]);
-        _mm512_storeu_ps(out + row * PANEL + LANES, high[row]);
+        _mm512_storeu_ps(out + row * out_stride, low[row]);
+        _mm512_storeu_ps(out + row * out_stride + LANES, high[row]);
     }
 }
 #else
 template <int ROWS, int AHEAD>
-inline void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_t depth, float* out) {
+inline void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_t depth, float* out, int64_t out_stride) {
     Vec low[ROWS] = {}, high[ROWS] = {};
     for (int64_t k = 0; k < depth; k += 2, panel += 2 * PANEL) {
         if (AHEAD) __builtin_prefetch((const char*)panel + AHEAD);
@@ -106,19 +106,19 @@ inline void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_
     }
 #pragma GCC unroll 16
     for (int row = 0; row < ROWS; row++) {
-        store(out + row * PANEL, low[row]);
-        store(out + row * PANEL + LANES, high[row]);
+        store(out + row * out_stride, low[row]);
+        store(out + row * out_stride + LANES, high[row]);
     }
 }
 #endif
 
 // The same for any number of rows up to TILE_ROWS.
 template <int AHEAD, class A, class W, int ROWS = TILE_ROWS>
-inline void multiply_rows(int64_t rows, const A* left, int64_t stride, const W* panel, int64_t depth, float* out) {
+inline void multiply_rows(int64_t rows, const A* left, int64_t stride, const W* panel, int64_t depth, float* out, int64_t out_stride) {
     if (rows == ROWS)
-        multiply<ROWS, AHEAD>(left, stride, panel, depth, out);
+        multiply<ROWS, AHEAD>(left, stride, panel, depth, out, out_stride);
     else if constexpr (ROWS > 1)
-        multiply_rows<AHEAD, A, W, ROWS - 1>(rows, left, stride, panel, depth, out);
+        multiply_rows<AHEAD, A, W, ROWS - 1>(rows, left, stride, panel, depth, out, out_stride);
 }
 
 }  // namespace baton

@@ -56,11 +56,16 @@ inline void store(float* to, Vec v) { std::memcpy(to, &v, sizeof v); }
 
 // Rounds to nearest, ties to even; a NaN stays one.
 inline void store(Bf16* to, Vec v) {
+#ifdef __AVX512BF16__
+    __m256bh rounded = _mm512_cvtneps_pbh((__m512)v);
+    std::memcpy(to, &rounded, sizeof rounded);
+#else
     Bits bits = (Bits)v;
     Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     rounded = (v == v) ? rounded : Bits{} + 0x7fc0u;
     Halves h = __builtin_convertvector(rounded, Halves);
     std::memcpy(to, &h, sizeof h);
+#endif
 }
 
 inline void store(Fp16* to, Vec v) {
@@ -118,28 +123,45 @@ inline float max(Vec v) {
 #endif
 }
 
-inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+// The second one where either is not a number.
+inline Vec larger(Vec a, Vec b) {
+#ifdef __AVX512F__
+    return (Vec)_mm512_max_ps((__m512)a, (__m512)b);
+#else
+    return a > b ? a : b;
+#endif
+}
 
-// Within 2 units in the last place; 0 below -87.3, where the result would be subnormal.
-inline Vec exponential(Vec x) {
-    Vec bounded = x < 88.7f ? x : splat(88.7f);
-    bounded = x != x ? x : bounded;
+// Within 1e-6 of the true value, relatively; 0 below -104, where not even a subnormal is left.
+__attribute__((always_inline)) inline Vec exponential(Vec x) {
+#ifdef __AVX512F__
+    // The larger of the two is the second one where either is not a number.
+    const __m512 bounded = _mm512_max_ps((__m512)splat(-104.0f), _mm512_min_ps((__m512)splat(90.0f), (__m512)x));
+    const __m512 scaled = _mm512_mul_ps(bounded, (__m512)splat(1.44269504f));
+    const __m512 whole = _mm512_roundscale_ps(scaled, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    Vec rest = (Vec)_mm512_fmsub_ps(bounded, (__m512)splat(1.44269504f), whole) + (Vec)bounded * 1.92596300e-8f;
+#else
+    Vec bounded = x < 88.0f ? x : splat(88.0f);
+    bounded = bounded < -87.3f ? splat(-87.3f) : bounded;
     const float magic = 12582912.0f;  // adding it rounds to a whole number, which its low bits then hold
     Vec shifted = bounded * 1.44269504f + magic;
-    Vec whole = shifted - magic;
-    Vec rest = bounded - whole * 0.693359375f;
-    rest = rest + whole * 2.12194440e-4f;
-    Vec power = splat(1.9875691500e-4f);
-    power = power * rest + 1.3981999507e-3f;
-    power = power * rest + 8.3334519073e-3f;
-    power = power * rest + 4.1665795894e-2f;
-    power = power * rest + 1.6666665459e-1f;
-    power = power * rest + 5.0000001201e-1f;
-    power = power * rest * rest + rest + 1.0f;
+    Vec rest = bounded * 1.44269504f - (shifted - magic) + bounded * 1.92596300e-8f;
+#endif
+    Vec power = splat(1.5353362e-4f);
+    power = power * rest + 1.3398874e-3f;
+    power = power * rest + 9.6184373e-3f;
+    power = power * rest + 5.5503325e-2f;
+    power = power * rest + 2.4022648e-1f;
+    power = power * rest + 6.9314720e-1f;
+    power = power * rest + 1.0f;
+#ifdef __AVX512F__
+    return (Vec)_mm512_scalef_ps((__m512)power, whole);
+#else
     Ints exponent = ((Ints)shifted - (Ints)splat(magic)) << 23;
     Vec result = (Vec)((Ints)power + exponent);
     result = x < -87.3f ? Vec{} : result;
     return x != x ? x : result;
+#endif
 }
 
 }  // namespace baton

@@ -1,0 +1,68 @@
+"""Products with packed weights against torch in float64, at every level."""
+
+import pytest
+import torch
+
+from common.kernels.native.ops import PackedLinear
+from common.kernels.native.packed import PackedWeights, Unpacked
+from tests.kernels.native.compiled import compiled, every_level
+
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-4, torch.float16: 1e-5}
+SHAPES = ((32, 2), (1, 64), (33, 6), (70, 130), (576, 96))  # columns, depth
+ROWS = (1, 2, 3, 5, 8, 12, 13, 24, 25, 61)
+
+
+def random(dtype: torch.dtype, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))).to(dtype)
+
+
+def left_dtype(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype == torch.bfloat16 else torch.float32
+
+
+@every_level
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_any_shape(level: str, dtype: torch.dtype, shape: tuple[int, int]) -> None:
+    weight, bias = random(dtype, *shape), random(dtype, shape[0])
+    product = PackedLinear(compiled(level), weight, bias)
+    for rows in ROWS:
+        # rows at a stride: what lies between them must not be read
+        around = torch.full((rows, shape[1] + 6), torch.nan, dtype=left_dtype(dtype))
+        x = around[:, : shape[1]]
+        x.copy_(random(torch.float32, rows, shape[1]))
+        expected = x.double() @ weight.double().T + bias.double()
+        torch.testing.assert_close(product(x).double(), expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * 10)
+
+
+@every_level
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_a_row_does_not_depend_on_its_batch(level: str, dtype: torch.dtype) -> None:
+    product = PackedLinear(compiled(level), random(dtype, 96, 62))
+    x = random(left_dtype(dtype), 40, 62)
+    together = product(x)
+    for rows in (1, 2, 7, 13):
+        assert torch.equal(product(x[:rows]), together[:rows])
+
+
+@every_level
+def test_threads_change_nothing(level: str) -> None:
+    product = PackedLinear(compiled(level), random(torch.bfloat16, 200, 64))
+    x = random(torch.bfloat16, 5, 64)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for num_threads in (1, 2, 3, 1):
+            torch.set_num_threads(num_threads)
+            results += [product(x) for _ in range(20)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+@every_level
+def test_a_packed_weight_is_emptied_unless_it_is_shared(level: str) -> None:
+    given, shared = random(torch.float32, 8, 4), random(torch.float32, 8, 4)
+    PackedWeights(compiled(level), [Unpacked(given), Unpacked(shared, shared=True)])
+    assert given.untyped_storage().nbytes() == 0
+    assert shared.untyped_storage().nbytes() == 8 * 4 * 4
