@@ -180,9 +180,10 @@ class Landing:
         patience_s = max(renew_s, self._timeouts.dead_s - renew_s)
         while self._lander.fetching(id):
             await asyncio.sleep(renew_s)
-            if await self._lenders.renew(source, id, patience_s):
+            stands = await self._lenders.renew(source, id, patience_s)
+            if stands:
                 self._lander.renewed(id, self._now())
-            else:
+            elif stands is False:
                 self._perform(self._lander.refused(id, self._now()))
 
     async def _fence(self, id: AttemptId, source: LoanSource) -> None:

@@ -103,14 +103,16 @@ class Lenders:
             return VERDICTS.get(response.verdict, Verdict.GONE)
         return None
 
-    async def renew(self, source: LoanSource, id: AttemptId, patience_s: float) -> bool:
-        """One renewal; false when the lender was silent for so long. That it is gone, the fetch notices."""
+    async def renew(self, source: LoanSource, id: AttemptId, patience_s: float) -> bool | None:
+        """Whether the loan stands; false too when the lender was silent for so long, None when it cannot be reached
+        at all: the fetch notices that it is gone.
+        """
         request = kvtransfer_pb2.RenewRequest(attempt=convert.attempt_id_to_proto(id), epoch=source.epoch)
         try:
-            await self._stub(source).Renew(request, timeout=patience_s)
+            response = await self._stub(source).Renew(request, timeout=patience_s)
         except grpc.aio.AioRpcError as error:
-            return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
-        return True
+            return False if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED else None
+        return bool(response.alive)
 
     async def copy(self, source: LoanSource, id: AttemptId, pairs: Sequence[Pair]) -> FetchReport | None:
         """Copies and verifies; None when no transport could, or a checksum did not match."""
