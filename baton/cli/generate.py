@@ -25,10 +25,17 @@ def run(argv: Sequence[str]) -> int:
 
 async def _generate(config: AskConfig, prompt: str) -> None:
     client = Client(config.grpc, deadline_s=config.deadline_s)
-    async with client, aclosing(client.generate(prompt, **asking_of(config))) as events:
-        async for event in events:
-            if isinstance(event, Delta):
-                print(event.text, end="", flush=True)
-            elif isinstance(event, Done):
-                print()
-                print(*explained(event), summary(event), sep="\n", file=sys.stderr)
+    inside_line = False
+    try:
+        async with client, aclosing(client.generate(prompt, **asking_of(config))) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    inside_line = True
+                    print(event.text, end="", flush=True)
+                elif isinstance(event, Done):
+                    inside_line = False
+                    print(flush=True)
+                    print(*explained(event), summary(event), sep="\n", file=sys.stderr)
+    finally:
+        if inside_line:
+            print(flush=True)

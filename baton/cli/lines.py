@@ -13,6 +13,7 @@ class Lines:
         self._stream = stream
         self._plain = plain
         self._colour = not plain and stream.isatty()
+        self._unread = False
 
     def write(self, name: str, line: str) -> None:
         if not self._plain:
@@ -20,5 +21,10 @@ class Lines:
             if self._colour:
                 label = f"\x1b[{COLOURS.get(name.split('-')[0], 0)}m{label}\x1b[0m"
             line = f"{label} {line}"
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        if self._unread:
+            return
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except OSError:
+            self._unread = True  # the terminal was closed, or the pipe's reader ended: the processes go on

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shutil
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -15,6 +16,7 @@ from baton.cli.ready import watch
 from baton.cli.supervisor import Supervisor
 from baton.client import Fleet
 from baton.demo import make_demo
+from common.net.server import split_address, try_address
 from common.obs.memory import usable_cores
 from common.types.config import UpConfig
 from common.types.errors import BatonError, StartupError
@@ -32,6 +34,8 @@ def run(argv: Sequence[str]) -> int:
         lines.write(NAME, text)
 
     config = replace(config, model=_model(config.model, say))
+    _check_free("--grpc", config.grpc)
+    _check_free("--fleet", config.fleet)
     key = config.cache_key or secrets.token_hex(32)
     environment = child_environment(argv, {"BATON_CACHE_KEY": key, "PYTHONUNBUFFERED": "1"})
     specs = plan(config, usable_cores(), environment)
@@ -51,12 +55,27 @@ def run(argv: Sequence[str]) -> int:
     return 0 if ended_well else 1
 
 
+def _check_free(flag: str, address: str) -> None:
+    """Seen before anything is started: on a taken port another fleet's router would answer, as if it were ours."""
+    if not split_address(address)[1]:
+        raise StartupError(f"{flag} names port 0", "Choose a number: clients and workers must find it")
+    try:
+        try_address(address)
+    except StartupError as error:
+        raise StartupError(f"{flag}: {error.cause}", error.fix) from error
+
+
 def _model(model: str, say: Callable[[str], None]) -> str:
     if model:
         if not (Path(model) / "config.json").is_file():
             raise StartupError(f"{model} is no model folder: it has no config.json", "Check --model")
         return model
-    if make_demo(DEMO):
+    try:
+        made = make_demo(DEMO)
+    except OSError as error:
+        fix = "Run it in a folder you may write to, or name a model: --model DIR"
+        raise StartupError(f"the demo model cannot be written to {DEMO.absolute()}: {error.strerror}", fix) from error
+    if made:
         say(f"made a tiny demo model in {DEMO}: its weights are random, so it speaks gibberish")
     return str(DEMO)
 
@@ -70,11 +89,17 @@ async def _narrate(config: UpConfig, say: Callable[[str], None]) -> AsyncGenerat
                 say(f"serving with {await _members(config)}")
                 if not told:
                     say(f"clients connect to {reachable(config.grpc)} (gRPC); operators to {reachable(config.fleet)}")
-                    say(f"try: baton generate --grpc {reachable(config.grpc)} 'Once upon a time'")
+                    say(f"try: {_command()} generate --grpc {reachable(config.grpc)} 'Once upon a time'")
                 told = True
             else:
-                say("not serving: the router is away, or a pool has no member")
+                say("not serving: the router is away, or no decode worker takes work")
             yield serving
+
+
+def _command() -> str:
+    """How this program was called, so that it can be called again."""
+    called = sys.argv[0]
+    return called if called.endswith("baton") and shutil.which("baton") != called else "baton"
 
 
 async def _members(config: UpConfig) -> str:

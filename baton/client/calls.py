@@ -103,4 +103,7 @@ def typed(error: grpc.aio.AioRpcError, leg: str, target: str) -> BatonError:
         return found
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         return Unreachable(f"{target} cannot be reached", leg, UNREACHABLE_RETRY_MS)
+    if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        hint = "clients use a router's --grpc address, operators its --fleet address"
+        return ServerFailed(f"{target} does not know this call: {hint}")
     return ServerFailed(f"{target} could not answer: {found.detail}")

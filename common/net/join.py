@@ -28,6 +28,7 @@ from common.types.timeouts import Timeouts
 
 FIRST_BACKOFF_S = 0.1
 LAST_BACKOFF_S = 2.0
+LASTING_TIE_S = 2.0
 HASHES_PER_REPORT = 1 << 15
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]"
@@ -42,6 +43,22 @@ class Orders:
     on_resume: Callable[[], None]
     on_lost: Callable[[int], None]
     on_joined: Callable[[int], None] = lambda router_epoch: None
+
+
+class Backoff:
+    """How long to wait before the next try: twice as long each time, until a tie has lasted.
+
+    One that is cut at once says that the next will be too: two workers of one name would push each other out for ever.
+    """
+
+    def __init__(self) -> None:
+        self._next_s = FIRST_BACKOFF_S
+
+    def after(self, tie_s: float) -> float:
+        """`tie_s` is how long the tie lasted that was just cut; 0 when there was none."""
+        pause_s = FIRST_BACKOFF_S if tie_s >= LASTING_TIE_S else self._next_s
+        self._next_s = min(2 * pause_s, LAST_BACKOFF_S)
+        return pause_s
 
 
 class Membership:
@@ -59,6 +76,7 @@ class Membership:
         self.router_epoch: int | None = None
         self._hello, self._load_source, self._orders, self._timeouts = hello, load_source, orders, timeouts
         self._poked = asyncio.Event()
+        self._joined_at = 0.0
 
     def poke(self) -> None:
         """Something important changed: report at once."""
@@ -66,16 +84,16 @@ class Membership:
 
     async def run(self) -> None:
         """Joins, and joins again whenever the router is lost; ends only by being cancelled, or by a bug."""
-        backoff_s = FIRST_BACKOFF_S
+        backoff, said = Backoff(), ""
         while True:
             try:
                 await self._session()
             except* (PeerLost, BatonError) as lost:
-                _log.warning("router lost", extra={"router": self.address, "reason": _first(lost)})
-            if self._leave():
-                backoff_s = FIRST_BACKOFF_S
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
-            backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
+                reason = _first(lost)
+                if self.router_epoch is not None or reason != said:  # not again at every try
+                    _log.warning("router lost", extra={"router": self.address, "reason": reason})
+                said = reason
+            await asyncio.sleep(backoff.after(self._leave()) * random.uniform(0.5, 1.0))
 
     async def _session(self) -> None:
         async with _Stream(self.address, self._timeouts.dead_s) as stream:
@@ -90,6 +108,7 @@ class Membership:
         welcome = (await stream.read()).welcome
         wire.number("welcome.heartbeat_ms", welcome.heartbeat_ms, 1, 60_000)
         self.router_epoch = wire.number("welcome.router_epoch", welcome.router_epoch, 1, wire.MAX_U64)
+        self._joined_at = asyncio.get_running_loop().time()
         _log.info("joined", extra={"router": self.address, "router_epoch": self.router_epoch})
         self._orders.on_joined(self.router_epoch)
         return welcome.heartbeat_ms / 1000
@@ -117,13 +136,13 @@ class Membership:
                 case "resume":
                     self._orders.on_resume()
 
-    def _leave(self) -> bool:
-        """Whether there was a tie to cut."""
+    def _leave(self) -> float:
+        """Cuts the tie, if there is one; how long it lasted."""
         epoch, self.router_epoch = self.router_epoch, None
         if epoch is None:
-            return False
+            return 0.0
         self._orders.on_lost(epoch)
-        return True
+        return asyncio.get_running_loop().time() - self._joined_at
 
 
 class _Stream:

@@ -72,14 +72,12 @@ def bind(server: grpc.aio.Server, address: str, *, expose: bool = False) -> int:
 
     There is no TLS yet, so that anything but loopback or a unix socket needs `expose`, said by the operator.
     """
-    host, port = split_address(address)
     if not (expose or is_local(address)):
         raise StartupError(
             f"{address} can be reached from other machines, and this plane has neither TLS nor keys",
             "Listen on 127.0.0.1, or pass --expose if the network keeps strangers out",
         )
-    if port:
-        _try_port(host, port)
+    try_address(address)
     try:
         return server.add_insecure_port(address)
     except RuntimeError as error:
@@ -108,8 +106,11 @@ def is_local(address: str) -> bool:
     return False
 
 
-def _try_port(host: str, port: int) -> None:
+def try_address(address: str) -> None:
     """gRPC only says that it could not bind, and writes to stderr: asking the system for the port first tells why."""
+    host, port = split_address(address)
+    if not port:
+        return
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

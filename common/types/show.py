@@ -21,7 +21,8 @@ def help_text(cls: type, prog: str) -> str:
     for group in sorted({option.group for option in known if option.group}):
         about = next(field.metadata for field in fields(cls) if field.name == group)
         lines += ["", f"{about['help']}:", *_wrap([_short(option) for option in known if option.group == group])]
-    lines += ["", "Each option is also a BATON_* variable and a TOML key: --max-tokens, BATON_MAX_TOKENS, max_tokens."]
+    one = next(option for option in known if not _apart(option))
+    lines += ["", f"Each option is also a BATON_* variable and a TOML key: {one.flag}, {one.variable}, {one.name}."]
     return "\n".join(lines) + "\n"
 
 
@@ -75,6 +76,8 @@ def _line(left: str, option: Option) -> str:
 
 
 def _plain(option: Option) -> str:
+    if option.size:
+        return format_size(option.default)
     return ",".join(option.default) if option.kind is tuple else f"{option.default}"
 
 

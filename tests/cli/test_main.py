@@ -1,8 +1,17 @@
 """Verbs are found, misuse is told, and nothing shows a traceback."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from baton.cli.main import FAILED, MISUSED, OK, VERBS, main, usage
+from baton.cli import up
+from baton.cli.main import FAILED, MISUSED, OK, UNREAD, VERBS, main, usage
+from common.types.errors import StartupError
+from tests.cli.test_up import free_port
+from tests.house.source import ROOT
 
 
 def test_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,3 +48,28 @@ def test_misuse_is_told(argv: list[str], code: int, text: str, capsys: pytest.Ca
     err = capsys.readouterr().err
     assert text in err
     assert "Traceback" not in err
+
+
+def test_output_that_nobody_reads_ends_it_quietly() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as stdout:
+        assert _help_to(stdout.fileno()) == (UNREAD, "")
+
+
+def test_output_that_cannot_be_written_is_told() -> None:
+    with open("/dev/full", "wb") as stdout:
+        assert _help_to(stdout.fileno()) == (FAILED, "baton: No space left on device\n")
+
+
+def test_a_demo_model_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".baton").write_text("not a folder")
+    with pytest.raises(StartupError, match=r"cannot be written to .*\. Run it in a folder you may write to"):
+        up.run([f"--grpc=127.0.0.1:{free_port()}", f"--fleet=127.0.0.1:{free_port()}"])
+
+
+def _help_to(stdout: int) -> tuple[int, str]:
+    argv = [sys.executable, "-m", "baton.cli.main", "--help"]
+    ran = subprocess.run(argv, check=False, stdout=stdout, stderr=subprocess.PIPE, cwd=ROOT, text=True)
+    return ran.returncode, ran.stderr

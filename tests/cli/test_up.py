@@ -54,12 +54,12 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-async def start(tmp_path: Path, worker: str = WORKER) -> tuple[asyncio.subprocess.Process, str, str]:
+async def start(tmp_path: Path, worker: str = WORKER, grpc: str = "") -> tuple[asyncio.subprocess.Process, str, str]:
     for module, code in (("router", ROUTER), ("prefill_worker", worker), ("decode_worker", WORKER)):
         (tmp_path / module).mkdir()
         (tmp_path / module / "__init__.py").touch()
         (tmp_path / module / "__main__.py").write_text(code)
-    grpc, fleet = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    grpc, fleet = grpc or f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -109,3 +109,16 @@ async def test_up_ends_when_a_worker_cannot_start(tmp_path: Path) -> None:
     lines = await read_until(process, "baton      | ended")
     assert await process.wait() == 1
     assert "prefill-0  | no model there" in lines
+
+
+async def test_up_starts_nothing_on_a_port_in_use(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process, _, _ = await start(tmp_path, grpc=f"127.0.0.1:{taken.getsockname()[1]}")
+        out, _ = await process.communicate()
+    assert process.returncode == 1
+    assert "starting" not in out.decode()
+    last = out.decode().splitlines()[-1]
+    assert last.startswith("baton up: --grpc: port ")
+    assert "already in use. Stop what uses it, or choose another port" in last

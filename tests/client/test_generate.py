@@ -10,7 +10,7 @@ from baton import Client
 from baton.client import Accepted, Chat, Delta, Done, Message, ServerFailed
 from common.types.errors import Cancelled, DeadlinePassed, InvalidRequest, Overloaded, Unavailable, invalid
 from common.types.sampling import FinishReason
-from tests.client.router import ScriptedInference, accepted, delta, done, serving
+from tests.client.router import ScriptedFleet, ScriptedInference, accepted, delta, done, serving
 
 
 async def never(context: Any) -> None:
@@ -179,3 +179,9 @@ async def test_nobody_listens() -> None:
     async with Client(target, max_tries=1) as client:
         with pytest.raises(Unavailable, match="cannot be reached"):
             await client.complete(Chat((Message("user", "hi"),)))
+
+
+async def test_the_wrong_one_of_a_routers_addresses_is_told() -> None:
+    async with serving(fleet=ScriptedFleet()) as target, Client(target) as client:
+        with pytest.raises(ServerFailed, match="does not know this call: clients use a router's --grpc address"):
+            await client.complete("hello")

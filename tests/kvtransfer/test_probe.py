@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from common.types.ids import AttemptId
 from common.types.kv import Pair
 from kvtransfer.probe import MAX_SAMPLE_BLOCKS, copy_bytes_per_s, measure
@@ -50,11 +52,13 @@ async def test_one_that_cannot_be_measured_is_left_out_and_said() -> None:
     assert said == ["transport shm cannot be used: the bridge is out"]
 
 
-async def test_one_that_is_far_slower_than_memory_is_said_aloud() -> None:
+@pytest.mark.parametrize(("name", "advice"), [("tcp", "run both workers on one host"), ("shm", "is the machine busy")])
+async def test_one_that_is_far_slower_than_memory_is_said_aloud(name: str, advice: str) -> None:
     said: list[str] = []
-    await measure([Road("tcp", 1e6, 1e6, 1e6)], 4096, said.append)
+    await measure([Road(name, 1e6, 1e6, 1e6)], 4096, said.append)
     assert len(said) == 1
-    assert said[0].startswith("SLOW HAND-OFF: KV arrives over tcp at 0.00 GB/s, 0% of the")
+    assert said[0].startswith(f"SLOW HAND-OFF: KV arrives over {name} at 0.00 GB/s, 0% of the")
+    assert advice in said[0]
 
 
 async def test_samples_are_a_few_blocks() -> None:

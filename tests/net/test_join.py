@@ -11,7 +11,7 @@ import pytest
 
 from baton.v1 import fleet_pb2, fleet_pb2_grpc
 from common.net import convert_fleet
-from common.net.join import HASHES_PER_REPORT, Membership, Orders, _Stream
+from common.net.join import FIRST_BACKOFF_S, HASHES_PER_REPORT, LAST_BACKOFF_S, Backoff, Membership, Orders, _Stream
 from common.net.server import bind, make_server
 from common.types.errors import PeerLost, StaleAttempt
 from common.types.ids import Role
@@ -209,6 +209,14 @@ async def test_a_broken_welcome_is_not_believed(welcome: fleet_pb2.Welcome) -> N
         assert [await router.hear(), await router.hear()] == [HELLO, HELLO]
         assert membership.router_epoch is None
         assert worker.events.empty()
+
+
+def test_only_a_tie_that_lasted_ends_the_back_off() -> None:
+    backoff = Backoff()
+    pauses = [backoff.after(tie_s) for tie_s in (0, 0.01, 0.01, 0, 0.01, 0.01)]
+    assert pauses == [min(FIRST_BACKOFF_S * 2**n, LAST_BACKOFF_S) for n in range(6)]
+    assert backoff.after(60) == FIRST_BACKOFF_S
+    assert backoff.after(0) == 2 * FIRST_BACKOFF_S
 
 
 async def test_a_router_that_is_not_there_yet_is_waited_for() -> None:

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from common.types.config import CONFIGS, RouterConfig, UpConfig, WorkerConfig
+from common.types.config import CONFIGS, DoctorConfig, RouterConfig, UpConfig, WorkerConfig
 from common.types.options import options
 from common.types.resolve import read, resolve
 from common.types.show import help_text, shared_flags, toml_text
@@ -30,6 +30,16 @@ def test_help_tells_defaults_and_choices() -> None:
     assert "--device cpu|cuda" in lines
     assert "--no-pin does not" in lines
     assert "--lease-s 10" in help_text(WorkerConfig, "prog")
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_help_gives_an_example_of_its_own(cls: type) -> None:
+    flag = next(option.flag for option in options(cls) if not option.positional)
+    assert f"a TOML key: {flag}, BATON_" in help_text(cls, "prog")
+
+
+def test_sizes_are_shown_as_they_are_written() -> None:
+    assert "(64MiB)" in help_text(DoctorConfig, "prog")
 
 
 def test_printed_settings_are_read_back() -> None:
