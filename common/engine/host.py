@@ -57,8 +57,17 @@ class Side(Protocol):
 class Host:
     """Starts, drains and stops one worker around its side."""
 
-    def __init__(self, config: WorkerConfig, side: Side, load: Callable[[], EngineLoad]) -> None:
+    def __init__(
+        self,
+        config: WorkerConfig,
+        side: Side,
+        load: Callable[[], EngineLoad],
+        num_blocks: int,
+        restart: Callable[[str], None],
+    ) -> None:
         self._config = config
+        self._most_quarantined = config.timeouts.quarantine_share * num_blocks
+        self._restart = restart
         self._side = side
         self._load = load
         self._ties: list[Tie] = []
@@ -127,6 +136,8 @@ class Host:
     def report(self) -> Load:
         """The load as any router is told, without hashes."""
         load = self._load()
+        if load.num_quarantined_blocks > self._most_quarantined:
+            self._restart(f"{load.num_quarantined_blocks} blocks are in quarantine")
         return Load(
             num_free_blocks=load.num_free_blocks,
             num_cached_blocks=load.num_cached_blocks,

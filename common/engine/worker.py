@@ -81,10 +81,12 @@ class Worker:
         try:
             voice.phase("listen")
             epoch = new_epoch()
-            worker.side = kind.make_side(config, worker.engine, epoch, worker.restart)
+            worker.side = kind.make_side(config, worker.engine, epoch, worker.overdue)
             undo.append(worker.side.close)
             await worker.side.start()
-            worker.host = Host(config, worker.side, worker.engine.loop.load)
+            worker.host = Host(
+                config, worker.side, worker.engine.loop.load, worker.engine.storage.num_blocks, worker.restart
+            )
             await worker.host.start(worker.hello(epoch))
         except BaseException:
             for step in undo:
@@ -104,9 +106,13 @@ class Worker:
         if not self.failed.done():
             self.failed.set_result(error)
 
-    def restart(self) -> None:
+    def overdue(self) -> None:
+        """A fence does not answer."""
+        self.restart("a copy could not be fenced")
+
+    def restart(self, reason: str) -> None:
         """Blocks that cannot be fenced: only a new process can have them back."""
-        self.fail(RuntimeError("blocks have been in quarantine for too long"))
+        self.fail(RuntimeError(reason))
 
     def hello(self, epoch: int) -> Hello:
         """What the worker says of itself to routers; the host fills in the address."""

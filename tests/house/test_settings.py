@@ -7,11 +7,9 @@ from common.types.options import options
 from tests.house.source import product
 
 DECLARED_IN = ("common/types/config.py", "common/types/timeouts.py")
-NOT_YET = {"quarantine_share"}
-"""A worker whose quarantine grows too large does not restart itself yet."""
 
 
 def test_every_setting_is_read() -> None:
     text = "\n".join(source.text for source in product() if source.path not in DECLARED_IN)
     names = {option.name for cls in CONFIGS for option in options(cls)}
-    assert {name for name in names if not re.search(rf"\.{name}\b", text)} == NOT_YET
+    assert {name for name in names if not re.search(rf"\.{name}\b", text)} == set()

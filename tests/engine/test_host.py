@@ -1,0 +1,95 @@
+"""What a worker tells routers of itself, and when it gives itself up."""
+
+import asyncio
+from dataclasses import replace
+
+import grpc
+
+from common.engine.host import Host
+from common.engine.messages import EngineLoad, Event, PrefixChanged
+from common.types.config import WorkerConfig
+from common.types.timeouts import Timeouts
+
+NUM_BLOCKS = 100
+
+
+class Idle:
+    """A side that holds nothing."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.seen: list[Event] = []
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Serves nothing."""
+
+    def service_names(self) -> tuple[str, ...]:
+        return ()
+
+    def on_events(self, events: tuple[Event, ...]) -> None:
+        self.seen += events
+
+    def cancel_router(self, router_epoch: int) -> None:
+        """No router ever sent anything."""
+
+    def fetch_bytes_per_s(self) -> float:
+        return 5.0
+
+
+class Stage:
+    """A host around an idle side, with a load the test sets."""
+
+    def __init__(self, share: float = 0.1) -> None:
+        self.load = EngineLoad(num_free_blocks=NUM_BLOCKS)
+        self.reasons: list[str] = []
+        self.side = Idle()
+        config = WorkerConfig(model="", timeouts=replace(Timeouts(), quarantine_share=share))
+        self.host = Host(config, self.side, lambda: self.load, NUM_BLOCKS, self.reasons.append)
+
+
+async def test_the_load_is_told_as_the_engine_has_it() -> None:
+    stage = Stage()
+    stage.load = EngineLoad(num_free_blocks=7, num_running=3, backlog_tokens=90, step_ms=1.5)
+    report = stage.host.report()
+    assert (report.num_free_blocks, report.num_running, report.backlog_tokens, report.step_ms) == (7, 3, 90, 1.5)
+    assert report.fetch_bytes_per_s == 5.0
+    assert not report.draining
+    assert not report.drained
+
+
+async def test_a_drained_worker_says_so_and_a_resumed_one_takes_it_back() -> None:
+    stage = Stage()
+    stage.host.order_drain(leave=False)
+    assert stage.host.report().drained
+    stage.side.idle.clear()
+    assert stage.host.report().draining
+    assert not stage.host.report().drained
+    stage.host.order_resume()
+    assert not stage.host.report().draining
+
+
+async def test_a_worker_told_to_leave_cannot_be_resumed() -> None:
+    stage = Stage()
+    stage.host.order_drain(leave=True)
+    assert stage.host.left.is_set()
+    stage.host.order_resume()
+    assert stage.host.report().draining
+
+
+async def test_too_large_a_share_in_quarantine_is_a_reason_to_restart() -> None:
+    stage = Stage(share=0.1)
+    stage.load = EngineLoad(num_quarantined_blocks=10)
+    stage.host.report()
+    assert not stage.reasons
+    stage.load = EngineLoad(num_quarantined_blocks=11)
+    stage.host.report()
+    assert stage.reasons == ["11 blocks are in quarantine"]
+
+
+async def test_prefix_changes_are_for_routers_and_the_rest_for_the_side() -> None:
+    stage = Stage()
+    stage.host.on_events((PrefixChanged((1, 2, 3), ()), PrefixChanged((4,), (2,))))
+    assert stage.host.hashes == (1, 3, 4)
+    assert stage.side.seen == []
