@@ -34,7 +34,7 @@ class Idle:
     def cancel_router(self, router_epoch: int) -> None:
         """No router ever sent anything."""
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         """Owes nobody a last word."""
 
     def fetch_bytes_per_s(self) -> float:
