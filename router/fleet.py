@@ -11,7 +11,7 @@ from common.types.errors import InvalidRequest, NotFound, PeerLost, Violation
 from common.types.hashing import key_id
 from common.types.ids import PROTOCOL_MAJOR, Role
 from common.types.member import Hello, Load
-from router.membership import DrainCommand, Membership, OnLost, Placement, ResumeCommand, Sent
+from router.membership import DrainCommand, Membership, OnLost, Placement, Placements, ResumeCommand, Sent
 from router.policy.snapshot import Member, Need, Snapshot
 from router.prefix import PromptHashes
 
@@ -43,7 +43,7 @@ class FleetView:
         self._members[hello.member] = membership
         if before is not None:
             if before.hello.epoch == hello.epoch:
-                membership.placements, before.placements = before.placements, set()
+                membership.placements, before.placements = before.placements, Placements()
                 membership.told_to_drain = before.told_to_drain
             before.lose("a new process of this name joined")
         self._announce()

@@ -43,11 +43,45 @@ class Sent:
 class Placement:
     """One attempt on one member; `close` is called once it no longer depends on it."""
 
-    def __init__(self, membership: "Membership", on_lost: OnLost) -> None:
-        self._membership, self.on_lost = membership, on_lost
+    def __init__(self, among: "Placements", on_lost: OnLost) -> None:
+        self._among, self.on_lost = among, on_lost
 
     def close(self) -> None:
-        self._membership.placements.discard(self)
+        self._among.discard(self)
+
+
+class Placements:
+    """The attempts on one process; handed on when the process opens its Join stream again."""
+
+    def __init__(self) -> None:
+        self._all: set[Placement] = set()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, on_lost: OnLost) -> Placement:
+        placement = Placement(self, on_lost)
+        self._all.add(placement)
+        self._emptied.clear()
+        return placement
+
+    def discard(self, placement: Placement) -> None:
+        self._all.discard(placement)
+        if not self._all:
+            self._emptied.set()
+
+    def lose(self, error: PeerLost) -> None:
+        """Tells every attempt."""
+        while self._all:
+            placement = self._all.pop()
+            placement.on_lost(error)
+        self._emptied.set()
+
+    async def emptied(self) -> None:
+        """Returns once no attempt is left."""
+        await self._emptied.wait()
 
 
 class Membership:
@@ -58,7 +92,7 @@ class Membership:
         self.load = Load()
         self.reported_at = now
         self.hashes: set[int] = set()
-        self.placements: set[Placement] = set()
+        self.placements = Placements()
         self.commands: asyncio.Queue[DrainCommand | ResumeCommand | None] = asyncio.Queue()
         self.lost: str | None = None
         self.told_to_drain = False
@@ -79,19 +113,14 @@ class Membership:
 
     def place(self, on_lost: OnLost, sent: Sent) -> Placement:
         """Counts work on its way there; `on_lost` is called once when the member is gone."""
-        placement = Placement(self, on_lost)
-        self.placements.add(placement)
         self._sent.append(sent)
-        return placement
+        return self.placements.add(on_lost)
 
     def lose(self, detail: str) -> None:
         """Tells every attempt here; None wakes whoever waits for commands."""
         self.lost = detail
         self.commands.put_nowait(None)
-        lost, self.placements = self.placements, set()
-        error = PeerLost(self.hello.role.value, self.hello.member, detail)
-        for placement in lost:
-            placement.on_lost(error)
+        self.placements.lose(PeerLost(self.hello.role.value, self.hello.member, detail))
 
     def freeze(self, prompt: PromptHashes | None) -> Member:
         """As a policy sees it, for one prompt."""

@@ -4,12 +4,14 @@ Owns heartbeats and the silence after which a member is gone; what that means is
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 
 import grpc
 
 from baton.v1 import fleet_pb2, fleet_pb2_grpc
+from common.net.background import Background
 from common.net.convert_fleet import hello_from_proto, hello_to_proto, load_from_proto, load_to_proto
 from common.types.errors import InvalidRequest, Unavailable, invalid
 from common.types.timeouts import Timeouts
@@ -17,6 +19,7 @@ from router.fleet import FleetView
 from router.membership import DrainCommand, Membership, ResumeCommand
 
 _log = logging.getLogger("baton.router.fleet")
+STREAM_ENDED = "its stream to the router ended"
 
 Requests = AsyncIterator[fleet_pb2.JoinRequest]
 Context = grpc.aio.ServicerContext[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]
@@ -29,6 +32,7 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         self._fleet = fleet
         self._epoch = epoch
         self._timeouts = timeouts
+        self._partings = Background()
 
     async def Join(self, request_iterator: Requests, context: Context) -> None:
         requests = aiter(request_iterator)
@@ -39,7 +43,7 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
                 await self._write(membership, context)
                 reader.cancel()
         finally:
-            self._leave(membership, "its stream to the router ended")
+            self._part(membership)
         raise Unavailable(f"the router let this worker go: {membership.lost}", "join")
 
     async def ListMembers(
@@ -78,13 +82,13 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
     async def _read(self, membership: Membership, requests: Requests) -> None:
         """Reports until the stream ends or falls silent; either way the member is gone."""
         dead_s = self._timeouts.dead_s
-        detail = "its stream to the router ended"
         try:
             while True:
                 async with asyncio.timeout(dead_s):
                     request = await anext(requests, None)
                 if request is None:
-                    break
+                    self._part(membership)
+                    return
                 if request.WhichOneof("report") != "load":
                     raise invalid("report", "only load may follow hello")
                 self._fleet.report(membership, load_from_proto(request.load), asyncio.get_running_loop().time())
@@ -106,6 +110,21 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
                     response = _response(await membership.commands.get())
             except TimeoutError:
                 response = _response(None)
+
+    def _part(self, membership: Membership) -> None:
+        """Its stream ended. What a draining member sent last may still be on its way over the other streams, which end
+        by themselves.
+        """
+        if membership.draining and membership.placements:
+            self._partings.spawn(self._leave_when_empty(membership))
+        else:
+            self._leave(membership, STREAM_ENDED)
+
+    async def _leave_when_empty(self, membership: Membership) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timeouts.dead_s):
+                await membership.placements.emptied()
+        self._leave(membership, STREAM_ENDED)
 
     def _leave(self, membership: Membership, detail: str) -> None:
         if membership.lost is None:

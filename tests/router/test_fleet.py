@@ -106,9 +106,12 @@ async def test_the_same_process_may_join_again_without_losing_anything() -> None
     old = joined(view, hello("d0", Role.DECODE))
     view.drain("d0", leave=False)
     view.place(member(view, "d0"), need(10), 0.0, losses, computes=True)
+    ending = view.place(member(view, "d0"), need(10), 0.0, losses, computes=True)
     new = joined(view, hello("d0", Role.DECODE))
     view.leave(old, "its stream ended")
     assert losses.told == []
+    assert member(view, "d0").num_attempts == 2
+    ending.close()
     assert member(view, "d0").num_attempts == 1
     assert member(view, "d0").draining
     view.leave(new, "gone")

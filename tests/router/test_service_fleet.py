@@ -13,13 +13,14 @@ from common.net.channel import open_channel
 from common.net.convert_fleet import hello_to_proto, load_to_proto
 from common.net.join import Membership, Orders
 from common.net.server import make_server
+from common.types.errors import PeerLost
 from common.types.ids import Role
 from common.types.member import Hello, Load
 from common.types.timeouts import Timeouts
 from router.fleet import FleetView, Served
 from router.service_fleet import FleetService
 from tests.router.rig import status_of
-from tests.router.samples import FINGERPRINT, KEY, hello, load
+from tests.router.samples import FINGERPRINT, KEY, hello, load, need
 from tests.router.script import PATIENCE_S
 
 EPOCH = 77
@@ -94,6 +95,36 @@ async def test_a_worker_joins_reports_and_leaves() -> None:
         assert member.silence_ms < 10_000
         call.cancel()
         await router.until(lambda: not router.fleet.members())
+
+
+async def test_a_draining_member_is_gone_when_its_last_attempt_is() -> None:
+    """Its last tokens travel over another stream, and may arrive after this one has ended."""
+    async with serving() as router:
+        call = await router.join(hello("d0", Role.DECODE))
+        await call.write(fleet_pb2.JoinRequest(load=load_to_proto(load(draining=True))))
+        await router.until(lambda: router.fleet.members()[0].draining)
+        losses: list[PeerLost] = []
+        (before,) = router.fleet.snapshot().members
+        placement = router.fleet.place(before, need(10), 0.0, losses.append, computes=True)
+        call.cancel()
+        assert await call.code() is grpc.StatusCode.CANCELLED
+        (_,) = (await router.stub.ListMembers(fleet_pb2.ListMembersRequest())).members
+        placement.close()
+        await router.until(lambda: not router.fleet.members())
+        assert losses == []
+
+
+async def test_a_draining_member_is_not_waited_for_without_end() -> None:
+    async with serving(Timeouts(dead_s=0.1)) as router:
+        call = await router.join(hello("d0", Role.DECODE))
+        await call.write(fleet_pb2.JoinRequest(load=load_to_proto(load(draining=True))))
+        await router.until(lambda: router.fleet.members()[0].draining)
+        losses: list[PeerLost] = []
+        (before,) = router.fleet.snapshot().members
+        router.fleet.place(before, need(10), 0.0, losses.append, computes=True)
+        call.cancel()
+        await router.until(lambda: not router.fleet.members())
+        assert len(losses) == 1
 
 
 async def test_heartbeats_come_when_there_is_nothing_to_say() -> None:
