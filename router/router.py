@@ -61,6 +61,7 @@ class Router:
         say(f"reading the tokenizer of {config.model}")
         model = await asyncio.to_thread(ServedModel.load, Path(config.model), config.model_id)
         router = cls(config, model)
+        say("opening its ports")
         try:
             await router._listen()
         except StartupError:

@@ -52,7 +52,7 @@ class FakePrefill(prefill_pb2_grpc.PrefillServicer):
         self.epoch, self.script = epoch, script
         self.requests: list[prefill_pb2.RunRequest] = []
         self.fail_with: BatonError | None = None
-        self.wrong_first_token = False
+        self.wrong_first_token = self.scores_late = False
         self._sealed: dict[AttemptId, asyncio.Event] = defaultdict(asyncio.Event)
         self._landed: dict[AttemptId, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -70,15 +70,18 @@ class FakePrefill(prefill_pb2_grpc.PrefillServicer):
                 raise self.fail_with
             await self.script.reach("started")
             yield prefill_pb2.RunResponse(started=prefill_pb2.RunStarted(num_cached_tokens=2, queue_ms=1.5))
-            if attempt.sampling.prompt_logprobs is not None:
+            scored = attempt.sampling.prompt_logprobs is not None
+            if scored and not self.scores_late:
                 await self.script.reach("scores")
                 yield prefill_pb2.RunResponse(prompt_logprobs=_scores(attempt))
             await self.script.reach("first")
             tokens = [sample(attempt.sampling, choice, attempt.next_index) for choice in attempt.fresh_choices]
             first = prefill_pb2.RunFirstTokens(tokens=[sampled_token_to_proto(token) for token in tokens])
-            if self.wrong_first_token:
+            if self.wrong_first_token and attempt.id.number == 1:
                 first.tokens[0].token_id += 1
             yield prefill_pb2.RunResponse(first_tokens=first)
+            if scored and self.scores_late:
+                yield prefill_pb2.RunResponse(prompt_logprobs=_scores(attempt))
             if not request.lend:
                 closed = prefill_pb2.RunClosed(end=prefill_pb2.LOAN_END_NOTHING_LENT)
                 yield prefill_pb2.RunResponse(closed=closed)

@@ -12,12 +12,13 @@ from typing import Any
 import grpc
 from google.rpc import status_pb2
 
-from baton.v1 import fleet_pb2_grpc, inference_pb2, inference_pb2_grpc
+from baton.v1 import fleet_pb2, fleet_pb2_grpc, inference_pb2, inference_pb2_grpc
 from baton.v1.decode_pb2_grpc import add_DecodeServicer_to_server
 from baton.v1.prefill_pb2_grpc import add_PrefillServicer_to_server
 from common.net.channel import open_channel
 from common.types.config import RouterConfig
 from common.types.ids import Role
+from common.types.member import Load
 from common.types.timeouts import Timeouts
 from router.router import Router
 from tests.router.fake_member import FakeMember
@@ -105,6 +106,13 @@ class Rig:
     async def decode(self, name: str = "d0", **changes: Any) -> Worker:
         return await self.add(Role.DECODE, name, **changes)
 
+    async def report(self, name: str, load: Load) -> None:
+        """From the member's own mouth; returns once the router has heard it."""
+        self.workers[name].member.report(load)
+        async with asyncio.timeout(PATIENCE_S):
+            while not any(m.hello.member == name and m.load == load for m in self.router.fleet.members()):
+                await self.fleet.ListMembers(fleet_pb2.ListMembersRequest())
+
     async def until(self, true: Callable[[], bool]) -> None:
         """Waits for the fleet to become so."""
         async with asyncio.timeout(PATIENCE_S):
@@ -167,8 +175,12 @@ async def rig(folder: Path, *, timeouts: Timeouts = Timeouts(), **changes: Any) 
     router = await Router.start(config)
     channel, fleet_channel = open_channel(router.grpc_address), open_channel(router.fleet_address)
     made = Rig(router, channel, fleet_channel)
+    bugs: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context))
     try:
         yield made
+        bugs = [bug for bug in bugs if "_ServerStoppedError" not in repr(bug)]  # of fakes that were killed
+        assert not bugs, f"the process would have ended: {bugs}"
         assert all(not each.placements for each in router.fleet.members()), "an attempt was left on a member"
     finally:
         await channel.close()

@@ -99,15 +99,28 @@ async def test_the_member_that_knows_the_prompt_gets_it(tmp_path: Path) -> None:
         text = "the quick brown fox jumps over the lazy dog"
         root = root_hash(b"k", b"", model.fingerprint)
         hashes = tuple(wire_hash(each) for each in chain(b"k", root, model.token_ids(text), 4))
-        for worker in (warm, near):
-            worker.member.load = load()
-            member = next(m for m in fleet.router.fleet.members() if m.hello == worker.member.hello)
-            fleet.router.fleet.report(member, load(added_hashes=hashes), member.reported_at)
+        for name in ("p1", "d1"):
+            await fleet.report(name, load(added_hashes=hashes))
         reply = await fleet.reply(text, max_tokens=3, explain=True)
         assert (len(cold.service.requests), len(warm.service.requests)) == (0, 1)
         assert (len(away.service.attaches), len(near.service.attaches)) == (0, 1)
         assert reply.done is not None
         assert "40 cached" in reply.done.explanations[1].candidates[0]
+
+
+@pytest.mark.parametrize(("mode", "num_tokens"), [("handoff", 0), ("local", 5)])
+async def test_only_who_computes_a_prompt_has_it_as_backlog(tmp_path: Path, mode: str, num_tokens: int) -> None:
+    async with rig(tmp_path, mode=mode) as fleet:
+        await fleet.prefill()
+        decode = await fleet.decode()
+        decode.member.freeze()
+        decode.script.hold("attach")
+        call = fleet.generate(max_tokens=3)
+        await decode.script.saw("attach")
+        (member,) = fleet.router.fleet.snapshot().decode
+        assert member.sent_tokens == num_tokens
+        decode.script.release("attach")
+        await read(call)
 
 
 async def test_a_burst_is_spread_before_any_report_comes(tmp_path: Path) -> None:

@@ -134,6 +134,14 @@ async def test_log_probabilities_come_one_per_token(tmp_path: Path) -> None:
         assert len(reply.scores) == 4
 
 
+async def test_an_answer_is_not_complete_without_its_scores(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        prefill, _ = await fleet.prefill(), await fleet.decode()
+        prefill.service.scores_late = True
+        reply = await fleet.reply("hello", max_tokens=1, prompt_logprobs=0)
+        assert (reply.texts, len(reply.scores)) == ({0: "a"}, 4)
+
+
 async def test_all_three_forms_of_a_prompt(tmp_path: Path) -> None:
     async with rig(tmp_path) as fleet:
         prefill, _ = await fleet.prefill(), await fleet.decode()

@@ -156,15 +156,12 @@ async def test_scoring_needs_a_prefill_member(tmp_path: Path) -> None:
 async def test_a_queue_longer_than_the_deadline_is_refused_before_work(tmp_path: Path) -> None:
     async with rig(tmp_path) as fleet:
         prefill, _ = await fleet.prefill(), await fleet.decode()
-        (known, *_) = [each for each in fleet.router.fleet.members() if each.hello.member == "p0"]
-        prefill.member.load = load(backlog_tokens=10_000, prefill_tokens_per_s=100.0)
-        fleet.router.fleet.report(known, prefill.member.load, known.reported_at)
+        await fleet.report("p0", load(backlog_tokens=10_000, prefill_tokens_per_s=100.0))
         error = await failure(fleet.generate("hello", timeout=30.0))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "longer than the deadline" in status_of(error).message
         assert prefill.service.requests == []
-        prefill.member.load = load(backlog_tokens=10_000)
-        fleet.router.fleet.report(known, prefill.member.load, known.reported_at)
+        await fleet.report("p0", load(backlog_tokens=10_000))
         assert (await read(fleet.generate(timeout=4.0, max_tokens=2))).texts == {0: "ab"}, "nobody measured it"
 
 
