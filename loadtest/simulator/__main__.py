@@ -6,8 +6,8 @@ from time import monotonic
 
 from loadtest.simulator.explorer import Explorer
 from loadtest.simulator.fleet import Fleet
+from loadtest.simulator.outcome import Outcome, judge
 from loadtest.simulator.plan import make_plan
-from loadtest.simulator.verdict import Verdict, judge
 from loadtest.simulator.words import Violation
 from loadtest.simulator.worlds import WORLDS
 
@@ -52,7 +52,7 @@ def explore_worlds(max_states: int, only: str) -> None:
             )
 
 
-def run_seed(seed: int, max_requests: int, *, trace: bool = False) -> Verdict:
+def run_seed(seed: int, max_requests: int, *, trace: bool = False) -> Outcome:
     """One run; a violation names its seed."""
     fleet = Fleet(make_plan(seed, max_requests), print if trace else None)
     try:
@@ -64,10 +64,10 @@ def run_seed(seed: int, max_requests: int, *, trace: bool = False) -> Verdict:
 
 def run_series(seeds: range, max_requests: int) -> None:
     """Many runs and their sums."""
-    verdicts = [run_seed(seed, max_requests) for seed in seeds]
+    outcomes = [run_seed(seed, max_requests) for seed in seeds]
     print(f"{len(seeds)} seeds: every promise held")
-    for name in Verdict.__slots__:
-        print(f"{name.removeprefix('num_').replace('_', ' '):>20} {sum(getattr(v, name) for v in verdicts):>12,}")
+    for name in Outcome.__slots__:
+        print(f"{name.removeprefix('num_').replace('_', ' '):>20} {sum(getattr(v, name) for v in outcomes):>12,}")
 
 
 if __name__ == "__main__":

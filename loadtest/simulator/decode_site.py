@@ -57,7 +57,7 @@ class Copy:
         self.num_written = 0
 
 
-class Seat:
+class Sequence:
     """One attempt inside the engine."""
 
     __slots__ = ("attempt", "blocks", "fence_asked", "first_tokens", "outputs", "router", "running", "source")
@@ -82,7 +82,7 @@ class DecodeSite:
         self.lander = lander
         self.pool = BlockPool(num_blocks)
         self.memory: list[Content] = [None] * num_blocks
-        self.seats: dict[AttemptId, Seat] = {}
+        self.sequences: dict[AttemptId, Sequence] = {}
         self.waiting: list[AttemptId] = []
         self.copies: dict[CopyId, Copy] = {}
         self.overdue = False
@@ -141,23 +141,25 @@ class DecodeSite:
         return self._perform(self.lander.drained(id, now), now)
 
     def running(self) -> list[AttemptId]:
-        return [id for id, seat in self.seats.items() if seat.running]
+        return [id for id, sequence in self.sequences.items() if sequence.running]
 
     def step(self, id: AttemptId, now: float) -> list[Message]:
         """One decode step of one attempt: its first tokens again, then a token for each choice."""
-        seat = self.seats[id]
-        self.check_content(seat)
-        tokens = seat.first_tokens
-        seat.first_tokens = ()
+        sequence = self.sequences[id]
+        self.check_content(sequence)
+        tokens = sequence.first_tokens
+        sequence.first_tokens = ()
         if not tokens:
-            contents = tuple(self.memory[block] for block in seat.blocks)
-            tokens = tuple(self.truth.token(seat.attempt, contents, c, o) for c, o in sorted(seat.outputs.items()))
+            contents = tuple(self.memory[block] for block in sequence.blocks)
+            tokens = tuple(
+                self.truth.token(sequence.attempt, contents, c, o) for c, o in sorted(sequence.outputs.items())
+            )
         for token in tokens:
-            seat.outputs[token.choice] += (token.token_id,)
+            sequence.outputs[token.choice] += (token.token_id,)
             if token.finish is not None:
-                del seat.outputs[token.choice]
-        sent = [Message(self.me, seat.router, Tokens(id, tokens))]
-        return sent if seat.outputs else sent + self._perform(self.lander.finished(id, now), now)
+                del sequence.outputs[token.choice]
+        sent = [Message(self.me, sequence.router, Tokens(id, tokens))]
+        return sent if sequence.outputs else sent + self._perform(self.lander.finished(id, now), now)
 
     def expire(self, now: float) -> list[Message]:
         """Timers."""
@@ -165,25 +167,25 @@ class DecodeSite:
 
     def lose(self, router: MemberId, now: float) -> list[Message]:
         """A session ended, and with it all that came over it."""
-        ids = [id for id, seat in self.seats.items() if seat.router == router]
+        ids = [id for id, sequence in self.sequences.items() if sequence.router == router]
         return [message for id in ids for message in self._perform(self.lander.cancel(id, now), now)]
 
     def check(self) -> None:
         """The invariants that can be seen from here."""
         self.pool.check()
         for (id, _), copy in self.copies.items():
-            seat = self.seats.get(id)
-            if seat is None or not {pair.target for pair in copy.pairs} <= set(seat.blocks):
+            sequence = self.sequences.get(id)
+            if sequence is None or not {pair.target for pair in copy.pairs} <= set(sequence.blocks):
                 raise Violation(f"a copy of {id} writes into blocks that are not its own")
-        for seat in self.seats.values():
-            if seat.running:
-                self.check_content(seat)
+        for sequence in self.sequences.values():
+            if sequence.running:
+                self.check_content(sequence)
 
-    def check_content(self, seat: Seat) -> None:
+    def check_content(self, sequence: Sequence) -> None:
         """A decoding attempt holds exactly its own sealed content."""
-        for place, block in enumerate(seat.blocks):
-            if self.memory[block] != self.truth.content(seat.attempt, place):
-                raise Violation(f"{seat.attempt.id} decodes from {self.memory[block]} in place {place}")
+        for place, block in enumerate(sequence.blocks):
+            if self.memory[block] != self.truth.content(sequence.attempt, place):
+                raise Violation(f"{sequence.attempt.id} decodes from {self.memory[block]} in place {place}")
 
     def _attach(
         self, attempt: Attempt, source: MemberId | None, router: MemberId, now: float, remaining_s: float
@@ -194,7 +196,7 @@ class DecodeSite:
             if self.lander.state(attempt.id) is not None:
                 return []  # this very attempt: its fate is told elsewhere
             return [Message(self.me, router, Report(attempt.id, FailureKind.STALE))]
-        self.seats[attempt.id] = Seat(attempt, router, source)
+        self.sequences[attempt.id] = Sequence(attempt, router, source)
         return self._perform(actions, now)
 
     def _perform(self, actions: Iterable[LanderAction], now: float) -> list[Message]:
@@ -204,63 +206,63 @@ class DecodeSite:
         return sent
 
     def _act(self, action: LanderAction, now: float) -> list[Message]:
-        seat = self.seats[action.id]
+        sequence = self.sequences[action.id]
         match action:
             case ReserveBlocks(id) | StartLocal(id):
                 self.waiting.append(id)
                 return self._admit(now)
             case OpenFetch(id, num_skip_blocks):
-                return self._ask(seat, words.Fetch(id, num_skip_blocks))
+                return self._ask(sequence, words.Fetch(id, num_skip_blocks))
             case CopyBlocks(id, copy, pairs):
                 self.copies[id, copy] = Copy(pairs)
             case AskLanded(id):
-                return self._ask(seat, words.Landed(id))
+                return self._ask(sequence, words.Landed(id))
             case JoinBatch(_, manifest):
-                return self._join(seat, manifest)
+                return self._join(sequence, manifest)
             case QuarantineBlocks():
-                self.pool.quarantine(seat.blocks)
+                self.pool.quarantine(sequence.blocks)
             case Fence():
-                seat.fence_asked = True
+                sequence.fence_asked = True
             case FreeBlocks(id):
-                return self._free(id, seat, now)
+                return self._free(id, sequence, now)
             case Overdue():
                 self.overdue = True
             case Report():
-                return [Message(self.me, seat.router, action)]
+                return [Message(self.me, sequence.router, action)]
         return []
 
-    def _ask(self, seat: Seat, body: words.Fetch | words.Landed) -> list[Message]:
-        return [] if seat.source is None else [Message(self.me, seat.source, body)]
+    def _ask(self, sequence: Sequence, body: words.Fetch | words.Landed) -> list[Message]:
+        return [] if sequence.source is None else [Message(self.me, sequence.source, body)]
 
     def _admit(self, now: float) -> list[Message]:
         sent: list[Message] = []
         while self.waiting:
-            seat = self.seats[self.waiting[0]]
-            blocks = self.pool.allocate(-(-len(seat.attempt.token_ids) // self.truth.block_tokens))
+            sequence = self.sequences[self.waiting[0]]
+            blocks = self.pool.allocate(-(-len(sequence.attempt.token_ids) // self.truth.block_tokens))
             if blocks is None:
                 break
             self.waiting.pop(0)
-            seat.blocks = blocks
-            if seat.source is None:
+            sequence.blocks = blocks
+            if sequence.source is None:
                 for place, block in enumerate(blocks):
-                    self.memory[block] = self.truth.content(seat.attempt, place)
-                sent += self._join(seat, None)
+                    self.memory[block] = self.truth.content(sequence.attempt, place)
+                sent += self._join(sequence, None)
             else:
-                sent += self._perform(self.lander.reserved(seat.attempt.id, tuple(blocks), 0, now), now)
+                sent += self._perform(self.lander.reserved(sequence.attempt.id, tuple(blocks), 0, now), now)
         return sent
 
-    def _join(self, seat: Seat, manifest: Manifest | None) -> list[Message]:
-        output = seat.attempt.token_ids[seat.attempt.num_prompt_tokens :]
-        seat.outputs = {choice.index: output + choice.tail for choice in seat.attempt.choices}
-        seat.first_tokens = () if manifest is None else manifest.first_tokens
-        seat.running = True
-        return [Message(self.me, seat.router, Joined(seat.attempt.id))]
+    def _join(self, sequence: Sequence, manifest: Manifest | None) -> list[Message]:
+        output = sequence.attempt.token_ids[sequence.attempt.num_prompt_tokens :]
+        sequence.outputs = {choice.index: output + choice.tail for choice in sequence.attempt.choices}
+        sequence.first_tokens = () if manifest is None else manifest.first_tokens
+        sequence.running = True
+        return [Message(self.me, sequence.router, Joined(sequence.attempt.id))]
 
-    def _free(self, id: AttemptId, seat: Seat, now: float) -> list[Message]:
-        del self.seats[id]
+    def _free(self, id: AttemptId, sequence: Sequence, now: float) -> list[Message]:
+        del self.sequences[id]
         if id in self.waiting:
             self.waiting.remove(id)
-        self.pool.release(seat.blocks)
-        for block in seat.blocks:
+        self.pool.release(sequence.blocks)
+        for block in sequence.blocks:
             self.memory[block] = None
         return self._admit(now)

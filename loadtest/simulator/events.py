@@ -109,7 +109,7 @@ TROUBLES = (Suspect, Timer, Break, Unanswered, SourceLost)
 def own_events(site: Site, *, trusting: bool) -> list[Event]:
     """What may happen here without a message. A trusting decode worker believes that a lender is gone."""
     if isinstance(site, PrefillSite):
-        timers = [Timer(id) for id in site.jobs]
+        timers = [Timer(id) for id in site.sequences]
         return [*(Compute(id) for id in site.computable()), *timers]
     if isinstance(site, DecodeSite):
         return _decode_events(site, trusting=trusting)
@@ -121,10 +121,10 @@ def own_events(site: Site, *, trusting: bool) -> list[Event]:
 
 def _decode_events(site: DecodeSite, *, trusting: bool) -> list[Event]:
     events: list[Event] = [Break(copy_id) for copy_id in site.copies]
-    for id, seat in site.seats.items():
+    for id, sequence in site.sequences.items():
         state = site.lander.state(id)
-        events.append(Fenced(id) if seat.fence_asked else Timer(id))
-        if seat.running:
+        events.append(Fenced(id) if sequence.fence_asked else Timer(id))
+        if sequence.running:
             events.append(Compute(id))
         if state is LandingState.VERIFIED:
             events.append(Unanswered(id))
@@ -194,7 +194,7 @@ def comes_to_rest(site: Site) -> bool:
             break
         site.expire(expiry)
         if isinstance(site, DecodeSite):
-            for id in [id for id, seat in site.seats.items() if seat.fence_asked]:
+            for id in [id for id, sequence in site.sequences.items() if sequence.fence_asked]:
                 site.fenced(id, expiry)
     return site.pool.counts().num_free == site.pool.num_blocks
 
@@ -204,18 +204,18 @@ def ended(site: Site) -> frozenset[object]:
     if isinstance(site, RouterSite):
         return frozenset((request_id, site.runs[request_id].state) for request_id in site.errors)
     if isinstance(site, PrefillSite):
-        return frozenset((id, end) for id, end in site.lender._seen._ended.items() if id not in site.jobs)
-    return frozenset((id, end) for id, end in site.lander._seen._ended.items() if id not in site.seats)
+        return frozenset((id, end) for id, end in site.lender._seen._ended.items() if id not in site.sequences)
+    return frozenset((id, end) for id, end in site.lander._seen._ended.items() if id not in site.sequences)
 
 
 def choices(site: RouterSite, prefill: tuple[MemberId, ...], decode: tuple[MemberId, ...], local: bool) -> list[Route]:
     """How the router may route what waits for it. The first attempt goes to the first decode member: they are alike."""
     routes = []
     for id, leg in site.choosing.items():
-        seats = decode[:1] if id.number == 1 else decode
+        members = decode[:1] if id.number == 1 else decode
         if leg is Role.DECODE:
-            routes += [Route(id, member, False) for member in seats]
+            routes += [Route(id, member, False) for member in members]
         else:
             routes += [Route(id, member, False) for member in prefill]
-            routes += [Route(id, member, True) for member in seats if local]
+            routes += [Route(id, member, True) for member in members if local]
     return routes

@@ -181,7 +181,7 @@ class Explorer:
         writes = []
         if isinstance(site, DecodeSite):
             for copy_id in site.copies:
-                source = site.seats[copy_id[0]].source
+                source = site.sequences[copy_id[0]].source
                 if source is not None:
                     writes.append((copy_id, source, site.next_pair(copy_id).source.block))
         return moves, writes

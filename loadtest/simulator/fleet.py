@@ -1,6 +1,6 @@
 """A whole fleet on virtual time: real machines, real pools, and everything that can go wrong on the way.
 
-A run is a function of its plan. `verify` (in `verdict.py`) says whether the promises held.
+A run is a function of its plan. `judge` (in `outcome.py`) says whether the promises held.
 """
 
 from collections.abc import Callable

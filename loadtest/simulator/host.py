@@ -111,7 +111,7 @@ class Host:
                 return site.lose(peer, now)
             if isinstance(site, PrefillSite):
                 return site.lose(peer)
-            fetched = [id for id, seat in site.seats.items() if seat.source == peer]
+            fetched = [id for id, sequence in site.sequences.items() if sequence.source == peer]
             return [m for id in fetched for m in site.source_lost(id, now)] + site.lose(peer, now)
 
         self.act(self.me, f"loses {peer.name}", lost)
@@ -122,7 +122,7 @@ class Host:
         def ask(site: Site, now: float) -> list[Message]:
             if not isinstance(site, DecodeSite) or not site.lander.fetching(id):
                 return []
-            source = site.seats[id].source
+            source = site.sequences[id].source
             if source is None:
                 return []
             self._world.clock.after(self._world.timeouts.renew_s, self._renew, me, id)
@@ -161,7 +161,7 @@ class Host:
         for copy_id in [copy_id for copy_id in site.copies if copy_id not in self._copying]:
             self._copying.add(copy_id)
             self._schedule_write(copy_id)
-        for id in [id for id, seat in site.seats.items() if seat.fence_asked and id not in self._fencing]:
+        for id in [id for id, sequence in site.sequences.items() if sequence.fence_asked and id not in self._fencing]:
             self._fencing.add(id)
             self._world.clock.after(self._world.random.choice((0.01, 1.0, 60.0)), self._fence, site.me, id)
         if site.overdue:
@@ -191,7 +191,7 @@ class Host:
                 return site.compute(self._world.random.choice(ids), now) if ids else []
             if not isinstance(site, DecodeSite):
                 return []
-            return [m for id in site.running() if id in site.seats for m in site.step(id, now)]
+            return [m for id in site.running() if id in site.sequences for m in site.step(id, now)]
 
         self.act(me, "steps", step)
 
@@ -207,7 +207,7 @@ class Host:
         def write(site: Site, now: float) -> list[Message]:
             if not isinstance(site, DecodeSite) or copy_id not in site.copies:
                 return []
-            source = site.seats[copy_id[0]].source
+            source = site.sequences[copy_id[0]].source
             random, plan = self._world.random, self._world.plan
             if (
                 source is None

@@ -29,7 +29,7 @@ from loadtest.simulator.words import (
 )
 
 
-class Job:
+class Sequence:
     """One attempt inside the engine."""
 
     __slots__ = ("attempt", "blocks", "follower", "lend", "num_computed", "router", "sealed", "started")
@@ -60,7 +60,7 @@ class PrefillSite:
         self.lender = lender
         self.pool = BlockPool(num_blocks)
         self.memory: list[Content] = [None] * num_blocks
-        self.jobs: dict[AttemptId, Job] = {}
+        self.sequences: dict[AttemptId, Sequence] = {}
         self.waiting: list[AttemptId] = []
 
     def receive(self, message: Message, now: float) -> list[Message]:
@@ -86,26 +86,30 @@ class PrefillSite:
 
     def computable(self) -> list[AttemptId]:
         """Attempts whose next block can be computed."""
-        return [id for id, job in self.jobs.items() if job.blocks and job.num_computed < len(job.blocks)]
+        return [
+            id
+            for id, sequence in self.sequences.items()
+            if sequence.blocks and sequence.num_computed < len(sequence.blocks)
+        ]
 
     def compute(self, id: AttemptId, now: float) -> list[Message]:
         """Begins an attempt, or computes its next block and, after the last, its first tokens."""
-        job = self.jobs[id]
-        if not job.started:
-            job.started = True
-            return [self._say(job.router, Started(id, 0, 0.0))]
-        place = job.num_computed
-        job.num_computed += 1
-        content = self.truth.content(job.attempt, place)
-        self.memory[job.blocks[place]] = content
+        sequence = self.sequences[id]
+        if not sequence.started:
+            sequence.started = True
+            return [self._say(sequence.router, Started(id, 0, 0.0))]
+        place = sequence.num_computed
+        sequence.num_computed += 1
+        content = self.truth.content(sequence.attempt, place)
+        self.memory[sequence.blocks[place]] = content
         sent: list[Message] = []
-        if job.lend:
-            refs = (self._ref(job.blocks[place]),)
+        if sequence.lend:
+            refs = (self._ref(sequence.blocks[place]),)
             self.lender.ready(id, place, refs)
-            if job.follower is not None:
-                sent.append(self._say(job.follower, BlocksReady(id, place, refs)))
-        if job.num_computed == len(job.blocks):
-            sent += self._complete(job, now)
+            if sequence.follower is not None:
+                sent.append(self._say(sequence.follower, BlocksReady(id, place, refs)))
+        if sequence.num_computed == len(sequence.blocks):
+            sent += self._complete(sequence, now)
         return sent
 
     def expire(self, now: float) -> list[Message]:
@@ -115,17 +119,17 @@ class PrefillSite:
     def check(self) -> None:
         """The invariants that can be seen from here."""
         self.pool.check()
-        for id, job in self.jobs.items():
+        for id, sequence in self.sequences.items():
             if self.lender.loan(id) is None:
                 raise Violation(f"{id} holds blocks without a loan")
-            if job.sealed and any(
-                self.memory[b] != self.truth.content(job.attempt, p) for p, b in enumerate(job.blocks)
+            if sequence.sealed and any(
+                self.memory[b] != self.truth.content(sequence.attempt, p) for p, b in enumerate(sequence.blocks)
             ):
                 raise Violation(f"{id} is lent, and its blocks hold something else")
 
     def lose(self, router: MemberId) -> list[Message]:
         """A router is gone, and with it its calls."""
-        ids = [id for id, job in self.jobs.items() if job.router == router]
+        ids = [id for id, sequence in self.sequences.items() if sequence.router == router]
         return [message for id in ids for message in self._perform(self.lender.cancel(id))]
 
     def _run(self, run: Run, router: MemberId, now: float) -> list[Message]:
@@ -133,7 +137,7 @@ class PrefillSite:
             actions = self.lender.open(run.attempt.id, now, run.remaining_s)
         except StaleAttempt:
             return []
-        self.jobs[run.attempt.id] = Job(run.attempt, run.lend, router)
+        self.sequences[run.attempt.id] = Sequence(run.attempt, run.lend, router)
         self.waiting.append(run.attempt.id)
         sent = self._perform(actions)
         self._admit()
@@ -141,36 +145,36 @@ class PrefillSite:
 
     def _admit(self) -> None:
         while self.waiting:
-            job = self.jobs[self.waiting[0]]
-            blocks = self.pool.allocate(-(-len(job.attempt.token_ids) // self.truth.block_tokens))
+            sequence = self.sequences[self.waiting[0]]
+            blocks = self.pool.allocate(-(-len(sequence.attempt.token_ids) // self.truth.block_tokens))
             if blocks is None:
                 return
-            job.blocks = blocks
+            sequence.blocks = blocks
             self.waiting.pop(0)
 
-    def _complete(self, job: Job, now: float) -> list[Message]:
-        id = job.attempt.id
-        contents = tuple(self.memory[block] for block in job.blocks)
-        output = job.attempt.token_ids[job.attempt.num_prompt_tokens :]
-        tokens = tuple(self.truth.token(job.attempt, contents, c, output) for c in job.attempt.fresh_choices)
-        sent = [self._say(job.router, FirstTokens(id, tokens, 0.0))] if tokens else []
-        if not job.lend:
+    def _complete(self, sequence: Sequence, now: float) -> list[Message]:
+        id = sequence.attempt.id
+        contents = tuple(self.memory[block] for block in sequence.blocks)
+        output = sequence.attempt.token_ids[sequence.attempt.num_prompt_tokens :]
+        tokens = tuple(self.truth.token(sequence.attempt, contents, c, output) for c in sequence.attempt.fresh_choices)
+        sent = [self._say(sequence.router, FirstTokens(id, tokens, 0.0))] if tokens else []
+        if not sequence.lend:
             return sent + self._perform(self.lender.nothing_lent(id))
-        refs = tuple(self._ref(block) for block in job.blocks)
-        manifest = Manifest(id, self.truth.layout, len(job.attempt.token_ids), refs, tokens)
+        refs = tuple(self._ref(block) for block in sequence.blocks)
+        manifest = Manifest(id, self.truth.layout, len(sequence.attempt.token_ids), refs, tokens)
         if self.lender.seal(manifest, now):
-            self.pool.seal(job.blocks)
-            job.sealed = True
-            sent.append(self._say(job.router, Lent(id)))
-            if job.follower is not None:
-                sent.append(self._say(job.follower, Sealed(manifest)))
+            self.pool.seal(sequence.blocks)
+            sequence.sealed = True
+            sent.append(self._say(sequence.router, Lent(id)))
+            if sequence.follower is not None:
+                sent.append(self._say(sequence.follower, Sealed(manifest)))
         return sent
 
     def _follow(self, id: AttemptId, num_skip_blocks: int, follower: MemberId) -> list[Message]:
         loan = self.lender.loan(id)
         if loan is None:
             return [self._say(follower, Refusal(id))]
-        self.jobs[id].follower = follower
+        self.sequences[id].follower = follower
         if loan.manifest is not None:
             return [self._say(follower, Sealed(loan.manifest))]
         refs = tuple(loan.refs[num_skip_blocks:])
@@ -179,25 +183,25 @@ class PrefillSite:
     def _perform(self, actions: Iterable[LenderAction]) -> list[Message]:
         sent: list[Message] = []
         for action in actions:
-            job = self.jobs[action.id]
+            sequence = self.sequences[action.id]
             match action:
                 case Free(id):
-                    self._free(id, job)
+                    self._free(id, sequence)
                 case Closed(id, end):
-                    del self.jobs[id]
-                    sent.append(self._say(job.router, action))
-                    if job.follower is not None and end is not LoanEnd.RELEASED:
-                        sent.append(self._say(job.follower, Refusal(id)))
+                    del self.sequences[id]
+                    sent.append(self._say(sequence.router, action))
+                    if sequence.follower is not None and end is not LoanEnd.RELEASED:
+                        sent.append(self._say(sequence.follower, Refusal(id)))
         self._admit()
         return sent
 
-    def _free(self, id: AttemptId, job: Job) -> None:
+    def _free(self, id: AttemptId, sequence: Sequence) -> None:
         if id in self.waiting:
             self.waiting.remove(id)
-        if job.sealed:
-            self.pool.unseal(job.blocks)
-        self.pool.release(job.blocks)
-        for block in job.blocks:
+        if sequence.sealed:
+            self.pool.unseal(sequence.blocks)
+        self.pool.release(sequence.blocks)
+        for block in sequence.blocks:
             self.memory[block] = None
 
     def _ref(self, block: int) -> BlockRef:

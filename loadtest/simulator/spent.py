@@ -51,7 +51,7 @@ def _spent_at_prefill(site: PrefillSite, body: Body) -> bool:
         return False
     if isinstance(body, Run):
         return newest.number >= id.number
-    return newest.number > id.number or (newest == id and id not in site.jobs)
+    return newest.number > id.number or (newest == id and id not in site.sequences)
 
 
 def _spent_at_decode(site: DecodeSite, body: Body) -> bool:

@@ -10,7 +10,7 @@ LONG = Size(num_blocks=1, num_tokens=3, prefill_pool=1, decode_pool=1)
 TWO = Size(num_blocks=2, prefill_pool=2, decode_pool=2)
 PAIR = Size(("a", "b"), num_blocks=1, prefill_pool=1, decode_pool=1)
 PAIR_ONCE = Size(("a", "b"), num_blocks=1, max_attempts=1, prefill_pool=1, decode_pool=1)
-PAIR_ONE_SEAT = Size(("a", "b"), num_blocks=1, num_decode=1, prefill_pool=1, decode_pool=1)
+PAIR_ONE_DECODE = Size(("a", "b"), num_blocks=1, num_decode=1, prefill_pool=1, decode_pool=1)
 PAIR_OF_TWO = Size(("a", "b"), num_blocks=2, prefill_pool=3, decode_pool=3)
 
 
@@ -33,7 +33,7 @@ WORLDS = (
     Named("2 requests, 1 attempt each", small_world(PAIR_ONCE, max_crashes=0)),
     Named("2 requests, 1 attempt each, 1 crash", small_world(PAIR_ONCE)),
     Named("2 requests, no trouble", small_world(PAIR_OF_TWO, max_crashes=0, max_troubles=0)),
-    Named("2 requests, 1 decode member, 2 troubles", small_world(PAIR_ONE_SEAT, max_crashes=0, max_troubles=2)),
+    Named("2 requests, 1 decode member, 2 troubles", small_world(PAIR_ONE_DECODE, max_crashes=0, max_troubles=2)),
     Named("2 requests, 2 troubles", small_world(PAIR, max_crashes=0, max_troubles=2)),
     Named("2 requests, any trouble", small_world(PAIR, max_crashes=0)),
 )

@@ -60,12 +60,12 @@ def test_forgetting_spent_messages_changes_no_verdict() -> None:
 def check_reached(explorer: Explorer) -> None:
     """The exploration went where it matters."""
     landed = [site for site in explorer.sites("D1") if isinstance(site, DecodeSite)]
-    states = {site.lander.state(id) for site in landed for id in site.seats}
+    states = {site.lander.state(id) for site in landed for id in site.sequences}
     assert states == {state for state in LandingState if state is not LandingState.DONE}
-    assert any(seat.fence_asked for site in landed for seat in site.seats.values())
-    assert any(len(site.seats) == 2 for site in landed)
+    assert any(sequence.fence_asked for site in landed for sequence in site.sequences.values())
+    assert any(len(site.sequences) == 2 for site in landed)
     lent = [site for site in explorer.sites("P") if isinstance(site, PrefillSite)]
-    assert any(job.sealed and job.follower for site in lent for job in site.jobs.values())
+    assert any(sequence.sealed and sequence.follower for site in lent for sequence in site.sequences.values())
     routers = [site for site in explorer.sites("R") if isinstance(site, RouterSite)]
     assert {error is None for site in routers for error in site.errors.values()} == {True, False}
     assert any({number for number, _ in log} == {1, 2} for site in routers for log in site.log.values())

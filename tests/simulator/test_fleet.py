@@ -8,9 +8,9 @@ import pytest
 
 from loadtest.simulator.__main__ import run_seed
 from loadtest.simulator.fleet import Fleet
+from loadtest.simulator.outcome import Outcome, judge
 from loadtest.simulator.plan import make_plan
 from loadtest.simulator.rules import HONEST, Rules
-from loadtest.simulator.verdict import Verdict, judge
 from loadtest.simulator.words import Violation
 from tests.handoff.broken import BREAKS, Break
 
@@ -23,14 +23,14 @@ HIDDEN_RULES = {"the lender refuses lower attempts", "the lander refuses lower a
 @pytest.mark.parametrize("series", range(NUM_SERIES))
 def test_the_promises_hold_on_every_seed(series: int) -> None:
     seeds = range(series * SEEDS_PER_SERIES, (series + 1) * SEEDS_PER_SERIES)
-    verdicts = [run_seed(seed, MAX_REQUESTS) for seed in seeds]
-    assert total(verdicts, "num_answered") > 0.8 * total(verdicts, "num_requests")
-    assert total(verdicts, "num_failed") > 0
-    assert total(verdicts, "num_retried") > 100
+    outcomes = [run_seed(seed, MAX_REQUESTS) for seed in seeds]
+    assert total(outcomes, "num_answered") > 0.8 * total(outcomes, "num_requests")
+    assert total(outcomes, "num_failed") > 0
+    assert total(outcomes, "num_retried") > 100
 
 
-def total(verdicts: list[Verdict], name: str) -> int:
-    return sum(getattr(verdict, name) for verdict in verdicts)
+def total(outcomes: list[Outcome], name: str) -> int:
+    return sum(getattr(outcome, name) for outcome in outcomes)
 
 
 def trace_of(seed: int) -> list[str]:
@@ -78,7 +78,7 @@ def run_under(rules: Rules, num_seeds: int) -> None:
 
 def test_a_calm_day_has_no_failures() -> None:
     calm = [seed for seed in range(100) if make_plan(seed, 20).calm]
-    verdicts = [run_seed(seed, 20) for seed in calm]
+    outcomes = [run_seed(seed, 20) for seed in calm]
     assert len(calm) > 10
-    assert total(verdicts, "num_answered") == total(verdicts, "num_requests")
-    assert total(verdicts, "num_retried") == 0
+    assert total(outcomes, "num_answered") == total(outcomes, "num_requests")
+    assert total(outcomes, "num_retried") == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from loadtest.simulator import __main__ as command
-from loadtest.simulator.verdict import Verdict
+from loadtest.simulator.outcome import Outcome
 from loadtest.simulator.words import Violation
 
 
@@ -18,7 +18,7 @@ def test_one_seed_prints_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--seed", "5", "--requests", "6", "--trace"]) == 0
     printed = capsys.readouterr().out
     assert "admits r-0" in printed
-    assert printed.splitlines()[-1].startswith("Verdict(")
+    assert printed.splitlines()[-1].startswith("Outcome(")
 
 
 def test_exploring_prints_a_line_for_each_world(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,7 +29,7 @@ def test_exploring_prints_a_line_for_each_world(capsys: pytest.CaptureFixture[st
 
 
 def test_a_violation_is_told_and_fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(fleet: object) -> Verdict:
+    def broken(fleet: object) -> Outcome:
         raise Violation("r-3 was given too much")
 
     monkeypatch.setattr(command, "judge", broken)

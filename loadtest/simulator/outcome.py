@@ -13,7 +13,7 @@ LATENESS_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Outcome:
     """How a run went."""
 
     num_requests: int
@@ -25,7 +25,7 @@ class Verdict:
     num_events: int
 
 
-def judge(fleet: Fleet) -> Verdict:
+def judge(fleet: Fleet) -> Outcome:
     """Raises `Violation` when a promise was broken."""
     counts = {"answered": 0, "failed": 0, "lost": 0}
     num_retried = num_tokens = 0
@@ -41,7 +41,7 @@ def judge(fleet: Fleet) -> Verdict:
             num_tokens += len(router.log[request_id])
     for host in fleet.hosts.values():
         _check_rest(host.site)
-    return Verdict(
+    return Outcome(
         len(fleet.plan.asks),
         counts["answered"],
         counts["failed"],
