@@ -3,7 +3,7 @@
     starting -> up (`health` said so once) -> stopping, stage by stage -> over
 
 A child that ends while starting takes all down: it would end again. Later, it is started again after a pause that
-doubles with each early death.
+doubles with each early death, unless it ended well: then somebody asked it to.
 """
 
 import asyncio
@@ -96,6 +96,9 @@ class Supervisor:
                 self._failed = spec.name
                 self._say(f"{spec.name} could not start ({how_it_ended(code)}); see its last lines above")
                 self._stopping.set()
+                return
+            if code == 0:
+                self._say(f"{spec.name} left, as it was asked to; it is not started again")
                 return
             long_life = loop.time() - began >= self._pauses.long_life_s
             num_early_deaths = 1 if long_life else num_early_deaths + 1

@@ -66,6 +66,7 @@ def boot(
     progress: Callable[[int, int], None] | None = None,
 ) -> Engine:
     """Takes as long as loading does; raises StartupError with the fix. See `EngineLoop` for the two callbacks."""
+    _check_device(config.device)
     folder = Path(config.model)
     model = ModelConfig.load(folder)
     limits = _limits(config, model)
@@ -109,6 +110,12 @@ def _limits(config: WorkerConfig, model: ModelConfig) -> Limits:
             "Lower max_model_tokens, or leave it out",
         )
     return Limits(config.token_budget, config.max_sequences, config.max_model_tokens or model.max_tokens)
+
+
+def _check_device(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        fix = "Pass --device cpu, or see what baton doctor says of the GPU and of this torch"
+        raise StartupError("torch finds no GPU that it can use", fix)
 
 
 def _free_bytes(device: str, machine: Machine) -> int:

@@ -106,6 +106,19 @@ async def test_what_dies_later_is_started_again() -> None:
     ]
 
 
+async def test_what_was_asked_to_leave_is_not_started_again() -> None:
+    stage = Stage()
+    supervisor = stage.supervisor(spec("router", WAITS), spec("worker-0", WAITS, 1))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until(lambda: len(stage.lines) == 2)
+    stage.health.put_nowait(True)
+    os.kill(supervisor.pids["worker-0"], signal.SIGTERM)
+    await stage.until(lambda: len(stage.said) == 1)
+    supervisor.stop()
+    assert await running
+    assert stage.said == ["worker-0 left, as it was asked to; it is not started again", "ending router"]
+
+
 async def test_who_does_not_end_in_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("baton.cli.supervisor.GRACE_S", 0.05)
     stage = Stage()
