@@ -9,7 +9,7 @@ from baton.v1 import decode_pb2
 from common.types.errors import InvalidRequest, Overloaded, StaleAttempt, Unavailable, Violation
 from common.types.timeouts import Timeouts
 from tests.router.fake_workers import A
-from tests.router.rig import failure, read, rig, status_of
+from tests.router.rig import Reply, failure, next_of, read, rig, status_of
 from tests.router.samples import load
 from tests.router.test_losses import SOURCE_LOST, complete
 
