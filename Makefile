@@ -4,6 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
+SERVES := $(VENV)/.serves
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROTOS := $(sort $(wildcard protos/baton/v1/*.proto))
@@ -15,8 +16,8 @@ BENCH ?=
 .PHONY: help setup up test check fmt proto bench explore simulate clean
 
 help:
-	@echo "make setup     a virtual environment in .venv with everything installed"
 	@echo "make up        a router, a prefill and a decode worker with the demo model; UP='--decode 2' adds options"
+	@echo "make setup     everything installed in .venv; every target sees to what it needs of it"
 	@echo "make test      all tests that need no GPU"
 	@echo "make check     lint, format, types, generated code, rules of the house"
 	@echo "make fmt       format the code"
@@ -28,20 +29,25 @@ help:
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(SERVES): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "setup: $(PYTHON) is missing or older than 3.11; name another: make setup PYTHON=python3.12" >&2; exit 1; }
-	@test -x $(BIN)/python || { echo "setup: creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@test -x $(BIN)/pip || { echo "setup: creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "setup: installing $(TORCH) (the largest download; TORCH=... chooses another build)"
 	@$(PIP) install --quiet $(TORCH)
-	@echo "setup: installing baton and its tools"
-	@$(PIP) install --quiet --editable '.[dev]'
+	@echo "setup: installing baton"
+	@$(PIP) install --quiet --editable '.[worker]'
 	@echo "setup: compiling the native kernels"
 	@$(BIN)/python -m common.kernels.native
 	@touch $@
+
+$(STAMP): $(SERVES)
+	@echo "setup: installing what checks and tests it"
+	@$(PIP) install --quiet --editable '.[dev]'
+	@touch $@
 	@echo "setup: done"
 
-up: setup
+up: $(SERVES)
 	@$(BIN)/baton up $(UP)
 
 test: setup

@@ -31,7 +31,7 @@ def run(argv: Sequence[str]) -> int:
     findings = _machine()
     for finding in findings:
         _print(finding)
-    if _installed("torch") and _installed("xxhash"):
+    if installed("torch") and installed("xxhash"):
         from baton.cli.carriers import measure_carriers
 
         for finding in of_carriers(*measure_carriers(config.probe_size), config.probe_size):
@@ -41,7 +41,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _machine() -> list[Finding]:
-    packages = {name: _installed(name) for name in (*ROUTER_PACKAGES, *WORKER_PACKAGES)}
+    packages = {name: installed(name) for name in (*ROUTER_PACKAGES, *WORKER_PACKAGES)}
     return [
         *of_versions(tuple(sys.version_info[:3]), packages),
         of_cores(len(usable_cores()), os.cpu_count() or 1),
@@ -57,7 +57,7 @@ def _print(finding: Finding) -> None:
         print(f"{'':<5} {'':<{WIDTH}} -> {finding.advice}", flush=True)
 
 
-def _installed(name: str) -> str | None:
+def installed(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:

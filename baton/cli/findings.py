@@ -51,7 +51,7 @@ def of_versions(python: tuple[int, ...], packages: Mapping[str, str | None]) -> 
         missing = [name for name in names if packages.get(name) is None]
         fact = ", ".join(f"{name} {packages[name]}" for name in names if name not in missing)
         if missing:
-            advice = f"To run a {extra} here: pip install 'baton[{extra}]'"
+            advice = f"To run a {extra} here, in Baton's own folder: pip install '.[{extra}]'"
             found.append(Finding(f"{extra} packages", Grade.BAD, f"without {', '.join(missing)}", advice))
         else:
             found.append(Finding(f"{extra} packages", Grade.GOOD, fact))

@@ -10,6 +10,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from baton.cli.doctor import installed
+from baton.cli.findings import ROUTER_PACKAGES, WORKER_PACKAGES
 from baton.cli.lines import Lines
 from baton.cli.plan import plan, reachable
 from baton.cli.ready import watch
@@ -33,6 +35,7 @@ def run(argv: Sequence[str]) -> int:
     def say(text: str) -> None:
         lines.write(NAME, text)
 
+    _check_packages()
     config = replace(config, model=_model(config.model, say))
     _check_free("--grpc", config.grpc)
     _check_free("--fleet", config.fleet)
@@ -53,6 +56,14 @@ def run(argv: Sequence[str]) -> int:
     ended_well = asyncio.run(supervise())
     say("ended")
     return 0 if ended_well else 1
+
+
+def _check_packages() -> None:
+    """A client alone needs none of them: `baton` may have been installed without."""
+    missing = sorted(name for name in {*ROUTER_PACKAGES, *WORKER_PACKAGES} if installed(name) is None)
+    if missing:
+        fix = "In Baton's own folder: pip install '.[worker]'"
+        raise StartupError(f"serving needs what is not installed here: {', '.join(missing)}", fix)
 
 
 def _check_free(flag: str, address: str) -> None:

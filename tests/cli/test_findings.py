@@ -54,7 +54,7 @@ def test_the_rest_says_what_to_do(finding: Finding) -> None:
 def test_missing_packages_are_named_with_their_extra() -> None:
     finding = of_versions((3, 11, 0), ALL_PACKAGES | {"torch": None, "xxhash": None})[2]
     assert finding.fact == "without torch, xxhash"
-    assert "baton[worker]" in finding.advice
+    assert "'.[worker]'" in finding.advice
 
 
 def test_gpus_of_one_kind_are_named_once() -> None:

@@ -69,6 +69,12 @@ def test_a_demo_model_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch
         up.run([f"--grpc=127.0.0.1:{free_port()}", f"--fleet=127.0.0.1:{free_port()}"])
 
 
+def test_up_where_only_a_client_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "installed", lambda name: None if name in ("torch", "uvloop") else "1.0")
+    with pytest.raises(StartupError, match=r"not installed here: torch, uvloop\. In Baton's own folder: pip install"):
+        up.run([])
+
+
 def _help_to(stdout: int) -> tuple[int, str]:
     argv = [sys.executable, "-m", "baton.cli.main", "--help"]
     ran = subprocess.run(argv, check=False, stdout=stdout, stderr=subprocess.PIPE, cwd=ROOT, text=True)
