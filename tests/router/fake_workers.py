@@ -52,7 +52,8 @@ class FakePrefill(prefill_pb2_grpc.PrefillServicer):
         self.epoch, self.script = epoch, script
         self.requests: list[prefill_pb2.RunRequest] = []
         self.fail_with: BatonError | None = None
-        self.wrong_first_token = self.scores_late = False
+        self.wrong_first_token: int | None = None
+        self.scores_late = False
         self._sealed: dict[AttemptId, asyncio.Event] = defaultdict(asyncio.Event)
         self._landed: dict[AttemptId, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -77,8 +78,8 @@ class FakePrefill(prefill_pb2_grpc.PrefillServicer):
             await self.script.reach("first")
             tokens = [sample(attempt.sampling, choice, attempt.next_index) for choice in attempt.fresh_choices]
             first = prefill_pb2.RunFirstTokens(tokens=[sampled_token_to_proto(token) for token in tokens])
-            if self.wrong_first_token and attempt.id.number == 1:
-                first.tokens[0].token_id += 1
+            if self.wrong_first_token is not None and attempt.id.number == 1:
+                first.tokens[0].token_id = self.wrong_first_token
             yield prefill_pb2.RunResponse(first_tokens=first)
             if scored and self.scores_late:
                 yield prefill_pb2.RunResponse(prompt_logprobs=_scores(attempt))

@@ -62,17 +62,18 @@ async def test_decode_dies_in_mid_stream(tmp_path: Path, died_before: int) -> No
         assert second.service.attaches[0].attempt == retry
 
 
-async def test_prefill_may_die_once_all_is_fetched(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", ["joined", "token 3"])
+async def test_prefill_may_die_once_all_is_fetched(tmp_path: Path, step: str) -> None:
     async with rig(tmp_path) as fleet:
         prefill, decode = await fleet.prefill(), await fleet.decode()
         prefill.script.hold("landed")
-        decode.script.hold("token 3")
+        decode.script.hold(step)
         call = fleet.generate(max_tokens=12)
         await prefill.script.saw("landed")
-        await decode.script.saw("token 3")
+        await decode.script.saw(step)
         await prefill.member.die()
         await fleet.until(lambda: not fleet.router.fleet.snapshot().prefill)
-        decode.script.release("token 3")
+        decode.script.release(step)
         complete(await read(call), 1)
 
 

@@ -58,7 +58,7 @@ async def test_legs_that_contradict_each_other_end_the_attempt(tmp_path: Path) -
     """What was delivered stands; the next attempt goes on after it."""
     async with rig(tmp_path) as fleet:
         prefill, decode = await fleet.prefill(), await fleet.decode()
-        prefill.service.wrong_first_token = True
+        prefill.service.wrong_first_token = A + 1
         decode.script.hold("joined")
         call, reply = fleet.generate(max_tokens=5), Reply()
         while not reply.tokens:
@@ -69,6 +69,13 @@ async def test_legs_that_contradict_each_other_end_the_attempt(tmp_path: Path) -
         assert reply.done is not None
         assert reply.done.num_attempts == 2
         assert list(decode.service.attaches[1].attempt.token_ids)[5:] == [A + 1]
+
+
+async def test_a_malformed_message_of_prefill_costs_an_attempt(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        prefill, _ = await fleet.prefill(), await fleet.decode()
+        prefill.service.wrong_first_token = (1 << 32) - 1
+        complete(await fleet.reply(max_tokens=12), 2)
 
 
 async def test_all_attempts_are_used_up(tmp_path: Path) -> None:
