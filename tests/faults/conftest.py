@@ -38,6 +38,7 @@ def start_fleet(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Ite
         codes = fleet.end_all()
         assert set(codes.values()) == {0}, codes
         assert fleet.complaints() == []
+        assert fleet.leftovers() == []
 
 
 def quick_layout(prefill: int = 2, decode: int = 2, *, routers: int = 1, model: Path | None = None) -> Layout:

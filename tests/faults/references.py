@@ -1,20 +1,25 @@
-"""Prompts and what transformers says follows them: the exact text that every stream has to end with.
+"""Prompts and what transformers says follows them: the exact text that every stream has to end with, and the check.
 
 Several sets, taken in turn, and a pool too small for all: a case does not find its prompts computed by the one before.
 """
 
 import functools
+import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from baton.client.prompts import Asking
+from common.types.sampling import FinishReason
+from tests.faults.crowd import Stream, Wish
 from tests.tiny import reference_model, reference_tokenizer, tiny_model
 
 NAME = "llama"
 NUM_SETS = 3
+NUM_STREAMS = 20
 LENGTHS = (40, 104, 167, 230)
 NUM_TOKENS = 120
 MIN_GAP = 2e-3
@@ -36,13 +41,52 @@ class Reference:
         return str(whole[len(before) :])
 
 
+_turns = itertools.cycle(range(NUM_SETS))
+
+
+def next_references(num_streams: int = NUM_STREAMS) -> tuple[Reference, ...]:
+    """The next set; of each length alike when there are to be fewer."""
+    return reference_sets()[next(_turns)][:: NUM_STREAMS // num_streams][:num_streams]
+
+
+def greedy_wishes(references: Sequence[Reference]) -> list[Wish]:
+    """Answers of different lengths."""
+    lengths = itertools.cycle((NUM_TOKENS, 90, 61))
+    return [Wish(each.prompt, greedy(length)) for each, length in zip(references, lengths, strict=False)]
+
+
+def greedy(max_tokens: int) -> Asking:
+    return Asking(max_tokens=max_tokens, temperature=0.0, ignore_eos=True)
+
+
+def check_exact(streams: Sequence[Stream], references: Sequence[Reference]) -> None:
+    """Every stream has ended with the whole reference, nothing lost and nothing twice."""
+    for stream, reference in zip(streams, references, strict=True):
+        assert stream.error is None
+        assert stream.done is not None
+        num_tokens = stream.wish.asking["max_tokens"]
+        assert stream.token_ids == {0: list(reference.tokens[:num_tokens])}
+        assert stream.texts == {0: reference.text(num_tokens)}
+        assert stream.finishes == {0: FinishReason.LENGTH}
+
+
+def check_exact_or_failed(streams: Sequence[Stream], references: Sequence[Reference]) -> None:
+    """The same, or a typed error after a part of the reference."""
+    for stream, reference in zip(streams, references, strict=True):
+        if stream.error is None:
+            check_exact([stream], [reference])
+        else:
+            token_ids = stream.token_ids.get(0, [])
+            assert token_ids == list(reference.tokens[: len(token_ids)])
+
+
 @functools.cache
 def model_folder() -> Path:
     return tiny_model(NAME)
 
 
 @functools.cache
-def reference_sets(num_streams: int) -> tuple[tuple[Reference, ...], ...]:
+def reference_sets(num_streams: int = NUM_STREAMS) -> tuple[tuple[Reference, ...], ...]:
     """Kept beside the model, whose folder's name changes with what makes it."""
     per_length = -(-num_streams // len(LENGTHS))
     path = model_folder().parent / f"references-{NAME}-{NUM_SETS}-{per_length}-{NUM_TOKENS}-{MIN_GAP}.json"

@@ -1,23 +1,18 @@
 """Killed or frozen at any moment, a worker costs no stream a single token. Real processes, real models."""
 
-import itertools
 import signal
 from collections.abc import Sequence
 
 import pytest
 
-from baton.client.prompts import Asking
-from common.types.sampling import FinishReason
 from tests.faults.conftest import StartFleet, quick_layout
-from tests.faults.crowd import Crowd, Stream, Wish
+from tests.faults.crowd import Crowd
 from tests.faults.moments import MOMENTS, Moment, first_started
-from tests.faults.references import NUM_TOKENS, Reference, reference_sets
+from tests.faults.references import check_exact, greedy_wishes, next_references
 from tests.faults.watch import Watch
 from tests.system.processes import Process, Processes
 
-NUM_STREAMS = 20
 KILL, FREEZE = signal.SIGKILL, signal.SIGSTOP
-turn = itertools.cycle(range(3))
 
 
 @pytest.fixture(scope="module")
@@ -25,34 +20,69 @@ def fleet(start_fleet: StartFleet) -> Processes:
     return start_fleet(quick_layout())
 
 
-def wishes_of(references: Sequence[Reference]) -> list[Wish]:
-    lengths = itertools.cycle((NUM_TOKENS, 90, 61))
-    return [Wish(each.prompt, greedy(length)) for each, length in zip(references, lengths, strict=False)]
-
-
-def greedy(num_tokens: int) -> Asking:
-    return Asking(max_tokens=num_tokens, temperature=0.0, ignore_eos=True)
-
-
 @pytest.mark.parametrize("number", [KILL, FREEZE], ids=("kill", "freeze"))
 @pytest.mark.parametrize("role", ["prefill", "decode"])
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.name)
 async def test_every_stream_is_exact(fleet: Processes, role: str, moment: Moment, number: signal.Signals) -> None:
-    references = reference_sets(NUM_STREAMS)[next(turn)]
+    references = next_references()
+    fleet.mend()
     async with Watch(fleet) as watch:
         await watch.joined()
-        async with Crowd(fleet.grpc(), wishes_of(references)) as crowd:
+        async with Crowd(fleet.grpc(), greedy_wishes(references)) as crowd:
             victim = await strike(fleet, crowd, watch, role, moment, number)
             if number is KILL:
                 fleet.start(victim)
             await crowd.finish()
             if number is FREEZE:
                 fleet.running[victim].signal(signal.SIGCONT)
-            for stream, reference in zip(crowd.streams, references, strict=True):
-                check_exact(stream, reference)
+            check_exact(crowd.streams, references)
             check_felt(role, moment, crowd)
         await watch.joined()
         await watch.whole()
+
+
+@pytest.mark.parametrize("role", ["prefill", "decode"])
+async def test_one_that_wakes_up_serves_again(fleet: Processes, role: str) -> None:
+    """Found dead, its work done by others, it comes back as the same process and is all there is of its pool."""
+    fleet.mend()
+    async with Watch(fleet) as watch:
+        await watch.joined()
+        (sleeper, *others) = [name for name in fleet.workers if name.startswith(role)]
+        before = (await watch.members())[sleeper].hello
+        references = next_references()
+        async with Crowd(fleet.grpc(), greedy_wishes(references)) as crowd:
+            await crowd.until(lambda: crowd.num_tokens > len(crowd.streams))
+            fleet.running[sleeper].signal(FREEZE)
+            await watch.until(lambda members: sleeper not in {member.hello.member for member in members})
+            fleet.running[sleeper].signal(signal.SIGCONT)
+            await crowd.finish()
+            check_exact(crowd.streams, references)
+        await watch.joined()
+        assert (await watch.members())[sleeper].hello == before
+        for name in others:
+            fleet.running[name].signal(KILL)
+        references = next_references()
+        async with Crowd(fleet.grpc(), greedy_wishes(references)) as crowd:
+            await crowd.finish()
+            check_exact(crowd.streams, references)
+        fleet.mend()
+        await watch.joined()
+        await watch.whole()
+
+
+async def test_no_process_keeps_the_memory_of_the_dead(fleet: Processes) -> None:
+    """Decode workers map the pools of prefill workers, and let go of those whose process has gone."""
+    fleet.mend()
+    async with Watch(fleet) as watch:
+        await watch.joined()
+        references = next_references()
+        async with Crowd(fleet.grpc(), greedy_wishes(references)) as crowd:
+            await crowd.finish()
+        assert any(len(holders) > 1 for holders in fleet.pools().values())
+        fleet.running["prefill-0"].signal(KILL)
+        fleet.start("prefill-0")
+        await watch.joined()
+        await watch.until(lambda _: len(fleet.pools()) == len(fleet.workers))
 
 
 async def strike(
@@ -74,14 +104,6 @@ async def strike(
 def signal_all(processes: Sequence[Process], number: signal.Signals) -> None:
     for process in processes:
         process.signal(number)
-
-
-def check_exact(stream: Stream, reference: Reference) -> None:
-    assert stream.error is None
-    num_tokens = stream.wish.asking["max_tokens"]
-    assert stream.token_ids == {0: list(reference.tokens[:num_tokens])}
-    assert stream.texts == {0: reference.text(num_tokens)}
-    assert stream.finishes == {0: FinishReason.LENGTH}
 
 
 def check_felt(role: str, moment: Moment, crowd: Crowd) -> None:

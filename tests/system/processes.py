@@ -28,6 +28,7 @@ class Process:
 
     def __init__(self, name: str, pid: int, log: Path, reap: Callable[[], int]) -> None:
         self.name, self.pid, self.log = name, pid, log
+        log.touch()
         self._reap = reap
         self._fd = os.pidfd_open(pid)
         self._code: int | None = None
@@ -128,6 +129,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
+def children(pid: int) -> tuple[int, ...]:
+    """The processes that one has started and that are still its own."""
+    return tuple(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
 def loopback() -> str:
     """An address of this machine that no other process of this user listens on."""
     number = os.getpid() % 65000 + 256
@@ -185,6 +191,13 @@ class Processes:
         process = self.running[name] = self.starter.start(name, module, flags, log)
         return process
 
+    def mend(self) -> None:
+        """Whatever was done to it: everybody runs."""
+        for name in (*self.routers, *self.workers):
+            if not self.running[name].alive:
+                self.start(name)
+            self.running[name].signal(signal.SIGCONT)
+
     def grpc(self, router: str = "router-0") -> str:
         return f"{loopback()}:{5100 + int(router.split('-')[1])}"
 
@@ -211,6 +224,11 @@ class Processes:
         told = [(process.log, line) for process in (*self.running.values(), *self.past) for line in process.lines()]
         return [f"{log.name}: {line}" for log, line in told if wrong.search(line)]
 
+    def leftovers(self) -> list[str]:
+        """Processes of the group of one that has ended."""
+        ended = [process for process in (*self.running.values(), *self.past) if not process.alive]
+        return [process.name for process in ended if _group_exists(process.pid)]
+
     def pools(self) -> dict[str, set[str]]:
         """Every KV pool some process of the fleet still holds in memory, by inode: who holds it."""
         holders: dict[str, set[str]] = {}
@@ -221,6 +239,14 @@ class Processes:
                     if "memfd:baton-kv" in line:
                         holders.setdefault(line.split()[4], set()).add(process.name)
         return holders
+
+
+def _group_exists(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _names(role: str, number: int) -> tuple[str, ...]:
