@@ -176,8 +176,8 @@ class Explorer:
         for event in [*own_events(site, trusting=self._world.trusting), *self._deliverable(site, key)]:
             successor, sent = self._step(process, number, event)
             if successor != number or sent:
-                trouble = self._world.max_troubles is not None and isinstance(event, TROUBLES)
-                moves.append(((number ^ successor) << process.shift, ~process.spent[successor], sent, trouble))
+                flip = (number ^ successor) << process.shift
+                moves.append((flip, ~process.spent[successor], sent, self._counts(event)))
         writes = []
         if isinstance(site, DecodeSite):
             for copy_id in site.copies:
@@ -185,6 +185,9 @@ class Explorer:
                 if source is not None:
                     writes.append((copy_id, source, site.next_pair(copy_id).source.block))
         return moves, writes
+
+    def _counts(self, event: Event) -> bool:
+        return self._world.max_troubles is not None and isinstance(event, TROUBLES)
 
     def _deliverable(self, site: Site, key: int) -> list[Event]:
         sent = key >> self._mask_shift
@@ -197,6 +200,7 @@ class Explorer:
     def _after(self, state: int, process: Process, event: Event) -> int:
         number = (state >> process.shift) & ID_MASK
         successor, sent = self._step(process, number, event)
+        state += self._counts(event) << self._count_shift
         return self._sent((state ^ ((number ^ successor) << process.shift)) & ~process.spent[successor], sent)
 
     def _sent(self, state: int, sent: int) -> int:
@@ -301,10 +305,6 @@ class Explorer:
         for process in self._processes:
             number, after = (state >> process.shift) & ID_MASK, (successor >> process.shift) & ID_MASK
             for (before, event), (result, _) in list(process.steps.items()):
-                if before == number and result == after and self._like(self._after(state, process, event), successor):
+                if (before, result) == (number, after) and self._after(state, process, event) == successor:
                     return f"{process.name}: {event}"
         return str(next(Crash(p.name) for p in self._processes if (state ^ successor) >> p.shift & ID_MASK))
-
-    def _like(self, state: int, other: int) -> bool:
-        """Whether two states differ in their count of troubles at most."""
-        return not (state ^ other) & ~(COUNT_MASK << self._count_shift)
