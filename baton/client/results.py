@@ -111,7 +111,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A served model; `ready` when both pools have a member."""
+    """A served model; `ready` when a request would have somewhere to go."""
 
     id: str
     max_model_tokens: int
