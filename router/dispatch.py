@@ -149,11 +149,15 @@ class Dispatch:
                     self._relay.fail(error)
 
     def _choose_route(self, action: ChoosePrefill) -> None:
-        """A first attempt finds a member now or fails; a later one may wait for the fleet to recover."""
+        """A first attempt finds a member now or fails; a later one may wait for the fleet to recover.
+
+        So may a first one whose request was accepted when there was a decode member, and now there is none.
+        """
         error = self._take_route(action)
         if error is None:
             return
-        if action.attempt.id.number == 1 or isinstance(error, InvalidRequest):
+        may_wait = action.attempt.id.number > 1 or not self._reach.fleet.has_decode()
+        if isinstance(error, InvalidRequest) or not may_wait:
             self._give_up(action.attempt.id, error)
         else:
             self._waiting = self._scope.create_task(self._await_route(action, error))

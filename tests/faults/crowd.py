@@ -59,13 +59,13 @@ class Stream:
 class Crowd:
     """All streams at once, from entering to leaving; who is still there then goes away."""
 
-    def __init__(self, target: str, wishes: Sequence[Wish]) -> None:
+    def __init__(self, target: str, wishes: Sequence[Wish], deadline_s: float = DEADLINE_S) -> None:
         self.streams = tuple(Stream(wish) for wish in wishes)
-        self._target = target
+        self._target, self._deadline_s = target, deadline_s
         self._seen = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._client = await Client(self._target, deadline_s=DEADLINE_S).__aenter__()
+        self._client = await Client(self._target, deadline_s=self._deadline_s).__aenter__()
         for stream in self.streams:
             stream.task = asyncio.create_task(self._follow(stream))
         return self

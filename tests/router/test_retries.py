@@ -1,5 +1,7 @@
 """What is tried again, where, how often, and what is not."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -8,9 +10,13 @@ import pytest
 from baton.v1 import decode_pb2
 from common.types.errors import InvalidRequest, Overloaded, StaleAttempt, Unavailable, Violation
 from common.types.timeouts import Timeouts
+from router.ask import Ask
+from router.serving import Accepted, Message
+from router.timeline import Summary
 from tests.router.fake_workers import A
 from tests.router.rig import Reply, failure, next_of, read, rig, status_of
 from tests.router.samples import load
+from tests.router.script import PATIENCE_S
 from tests.router.test_losses import SOURCE_LOST, complete
 
 
@@ -109,6 +115,27 @@ async def test_a_retry_waits_for_a_member_to_join(tmp_path: Path) -> None:
         await fleet.until(lambda: not fleet.router.fleet.snapshot().decode)
         await fleet.decode("d0", epoch=2)
         complete(await read(call), 2)
+
+
+async def test_a_member_that_goes_while_a_request_is_accepted_is_waited_for(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        await fleet.prefill()
+        first, gone, messages = await fleet.decode("d0"), asyncio.Event(), list[Message]()
+
+        async def write(some: Sequence[Message]) -> None:
+            messages.extend(some)
+            if not gone.is_set():
+                await first.member.die()
+                await fleet.until(lambda: not fleet.router.fleet.has_decode())
+                gone.set()
+
+        ask = Ask((5, 6, 7), max_tokens=4)
+        asked = asyncio.create_task(fleet.router.serving.generate(ask, PATIENCE_S, write))
+        await gone.wait()
+        await fleet.decode("d0", epoch=2)
+        await asked
+        assert isinstance(messages[0], Accepted)
+        assert isinstance(messages[-1], Summary)
 
 
 async def test_a_retry_does_not_wait_for_ever(tmp_path: Path) -> None:
