@@ -11,6 +11,8 @@ from loadtest.simulator.plan import make_plan
 from loadtest.simulator.words import Violation
 from loadtest.simulator.worlds import WORLDS
 
+SEEDS_PER_WORD = 200
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.simulator", description=__doc__)
@@ -64,7 +66,11 @@ def run_seed(seed: int, max_requests: int, *, trace: bool = False) -> Outcome:
 
 def run_series(seeds: range, max_requests: int) -> None:
     """Many runs and their sums."""
-    outcomes = [run_seed(seed, max_requests) for seed in seeds]
+    outcomes = []
+    for seed in seeds:
+        outcomes.append(run_seed(seed, max_requests))
+        if len(outcomes) % SEEDS_PER_WORD == 0:
+            print(f"{len(outcomes)} of {len(seeds)} seeds", file=sys.stderr, flush=True)
     print(f"{len(seeds)} seeds: every promise held")
     for name in Outcome.__slots__:
         print(f"{name.removeprefix('num_').replace('_', ' '):>20} {sum(getattr(v, name) for v in outcomes):>12,}")

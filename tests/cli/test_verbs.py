@@ -3,7 +3,7 @@
 import asyncio
 import signal
 
-from common.types.errors import Overloaded
+from common.types.errors import Overloaded, Unavailable
 from common.types.sampling import FinishReason
 from tests.cli.command import baton, begin
 from tests.client.router import ScriptedFleet, ScriptedInference, accepted, delta, done, serving
@@ -29,6 +29,16 @@ async def test_generate_reads_what_is_piped_in() -> None:
         ran = await baton("generate", "--grpc", target, text="from a pipe\n")
     assert ran.code == 0
     assert inference.requests[0].text == "from a pipe\n"
+
+
+async def test_an_answer_that_breaks_off_ends_its_line_and_says_where_to_look() -> None:
+    inference = ScriptedInference()
+    inference.scripts = [[accepted(), delta("half"), Unavailable("every attempt was lost", "decode")]]
+    async with serving(inference) as target:
+        ran = await baton("generate", "hi", "--grpc", target)
+    assert (ran.code, ran.out) == (1, "half\n")
+    assert ran.err.startswith("baton generate: every attempt was lost. ")
+    assert "see `baton pool`" in ran.err
 
 
 async def test_chat_remembers_and_survives_a_failure() -> None:
