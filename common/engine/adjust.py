@@ -32,7 +32,7 @@ class Adjuster:
         self._counts: dict[tuple[AttemptId, int], TokenCounts] = {}
 
     def adjust(self, logits: npt.NDArray[np.float32], rows: Sequence[SampleRow]) -> None:
-        """`logits` [R, V] float32; call it once per step, with all adjusted rows of the step or with none.
+        """`logits` [R, V] float32; call it once per step, with all adjusted rows of the step.
 
         Ids beyond the vocabulary are left out: a stop token may belong to another tokenizer's table.
         """
@@ -57,6 +57,10 @@ class Adjuster:
         if stops:
             places, ids = zip(*stops, strict=True)
             exclude(logits, Mask(np.array(places), np.array(ids)))
+
+    def forget(self) -> None:
+        """What a step without adjusted rows calls instead."""
+        self._counts = {}
 
     def _penalise(self, logits: npt.NDArray[np.float32], rows: Sequence[SampleRow]) -> None:
         penalised = [(place, row) for place, row in enumerate(rows) if row.sampling.penalised]

@@ -14,6 +14,7 @@ from common.cache.storage import KVStorage
 from common.engine.batch import Batcher
 from common.engine.plan import Sampled, StepPlan, StepResult, Work
 from common.engine.sampler import Sampler, token_logprobs
+from common.kernels.batch import Batch
 from common.kernels.reference.logprobs import logprobs
 from common.models.decoder import Decoder
 from common.types.sampling import TokenLogprobs
@@ -39,7 +40,7 @@ class Runner:
             self._storage.tensor[list(targets)] = self._storage.tensor[list(sources)]
         batch = self._batcher.pack(plan.works, plan.num_decode)
         hidden = self._decoder.forward(batch, self._storage.tensor)
-        sampled = self._sample(plan, hidden, batch.last_rows)
+        sampled = self._sample(plan, hidden, batch)
         scores: tuple[tuple[TokenLogprobs, ...], ...] = ()
         if any(work.score_ids for work in plan.works):
             firsts = np.cumsum([0, *batch.q_lens]).tolist()
@@ -50,12 +51,18 @@ class Runner:
         checksums = tuple(self._checksum(block) for block in plan.final_blocks)
         return StepResult(sampled, perf_counter() - began, scores, checksums)
 
-    def _sample(self, plan: StepPlan, hidden: torch.Tensor, last_rows: torch.Tensor) -> tuple[Sampled | None, ...]:
+    def _sample(self, plan: StepPlan, hidden: torch.Tensor, batch: Batch) -> tuple[Sampled | None, ...]:
         if not plan.rows:
             return ()
-        works, sources = np.unique([row.work for row in plan.rows], return_inverse=True)
-        logits = self._decoder.logits(hidden[last_rows[torch.from_numpy(works).to(last_rows.device)]])
-        return self._sampler.choose(logits, sources, plan.rows)
+        works: list[int] = []
+        sources = np.empty(len(plan.rows), dtype=np.int64)
+        for place, row in enumerate(plan.rows):
+            if not works or works[-1] != row.work:
+                works.append(row.work)
+            sources[place] = len(works) - 1
+        if len(works) < len(hidden):  # not every token's logits are wanted
+            hidden = hidden[batch.last_rows[torch.tensor(works, device=hidden.device)]]
+        return self._sampler.choose(self._decoder.logits(hidden), sources, plan.rows)
 
     def _score(self, work: Work, hidden: torch.Tensor) -> tuple[TokenLogprobs, ...]:
         """`hidden` holds one row per token of the work; logits are made a slice of rows at a time."""

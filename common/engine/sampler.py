@@ -41,9 +41,11 @@ class Sampler:
         self._draw(logits, sources, rows, np.flatnonzero(usable & ~greedy & ~adjusted), tokens)
         changed = np.flatnonzero(usable & adjusted)
         wanted = [rows[row] for row in changed.tolist()]
-        copied = logits[torch.from_numpy(sources[changed])].cpu()
-        self._adjuster.adjust(copied.numpy(), wanted)
-        if wanted:
+        if not wanted:
+            self._adjuster.forget()
+        else:
+            copied = logits[torch.from_numpy(sources[changed])].cpu()
+            self._adjuster.adjust(copied.numpy(), wanted)
             tokens[changed], peaks = best_tokens(copied)
             usable[changed] = np.isfinite(peaks)
             places = np.zeros(len(rows), dtype=np.int64)

@@ -53,11 +53,14 @@ class Decoder:
         """How this model's KV lies in a pool."""
         return self.config.layout(block_tokens, fingerprint, self.dtype)
 
-    @torch.inference_mode()
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
         """`[T, hidden_size]`, normed; `kv` is the pool, `[blocks, layers, 2, kv_heads, block_tokens, head_dim]`."""
         if self._native is not None:
             return self._native.forward(batch, kv)
+        return self._forward(batch, kv)
+
+    @torch.inference_mode()
+    def _forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
         kernels, parameters, eps = self._kernels, self._parameters, self.config.norm_eps
         cos, sin = self._cos[batch.positions], self._sin[batch.positions]
         reach = {window: kernels.find_reach(batch, kv[:, 0], window) for window in set(self.config.windows)}
@@ -75,12 +78,12 @@ class Decoder:
             hidden = kernels.add_rms_norm(hidden, residual, next_norms[index], eps)
         return hidden
 
-    @torch.inference_mode()
     def logits(self, hidden_rows: torch.Tensor) -> torch.Tensor:
         """`[R, hidden_size] -> [R, vocab_size]` float32, for rows of what `forward` returned."""
         if self._native is not None:
             return self._native.logits(hidden_rows)
-        return linear(hidden_rows, self._parameters.head).float()
+        with torch.inference_mode():
+            return linear(hidden_rows, self._parameters.head).float()
 
     def _pack(self) -> NativeStack | None:
         """All layers as one native op where there are native kernels; the parameters are emptied into it."""
