@@ -118,7 +118,7 @@ class NativeStack:
             num_positions=len(rope[0]),
         )
         self._pointer = library.baton_stack_new(ctypes.byref(self._model))
-        weakref.finalize(self, library.baton_stack_free, self._pointer)
+        weakref.finalize(self, library.baton_stack_free, self._pointer).atexit = False  # as in `team.py`
 
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
         """`[T, hidden_size]`, normed: bfloat16 for such weights, otherwise float32."""

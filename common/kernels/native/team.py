@@ -25,5 +25,6 @@ class Team:
                 self._end()
             self._pointer = self._library.baton_team_new(size)
             self._end = weakref.finalize(self, self._library.baton_team_free, self._pointer)
+            self._end.atexit = False  # a daemon thread may still be in a step when the process ends
             self._size = size
         return self._pointer
