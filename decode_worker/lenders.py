@@ -56,9 +56,9 @@ class Lenders:
     async def meet(self, source: LoanSource) -> None:
         """Connects ahead of the first hand-off; should that fail, the first hand-off tries again.
 
-        An earlier process at the same address is gone: so is what led to it.
+        An earlier process at its address or of its name is gone: so is what led to it.
         """
-        for earlier in [each for each in self._lines if each.address == source.address and each != source]:
+        for earlier in [each for each in self._lines if _replaces(source, each)]:
             await self.forget(earlier)
         with contextlib.suppress(TransportFailed):
             await self._puller.meet(self._endpoint(source))
@@ -159,6 +159,10 @@ class Lenders:
             channel = open_channel(source.address)
             line = self._lines[source] = (channel, kvtransfer_pb2_grpc.KVTransferStub(channel))
         return line[1]
+
+
+def _replaces(source: LoanSource, other: LoanSource) -> bool:
+    return other != source and (other.address == source.address or other.member == source.member)
 
 
 def _lost_or_refused(error: grpc.aio.AioRpcError) -> LenderLost | LenderRefused:
