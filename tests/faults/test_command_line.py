@@ -7,7 +7,8 @@ from tests.faults.conftest import quick_layout
 from tests.faults.crowd import Crowd
 from tests.faults.references import check_exact, check_exact_or_failed, greedy_wishes, model_folder, next_references
 from tests.faults.watch import Watch
-from tests.system.processes import CommandLine, Layout, Process, Processes, children
+from tests.system.process import Process, children
+from tests.system.processes import CommandLine, Layout, Processes
 
 
 async def test_a_worker_started_from_the_command_line_is_killed(tmp_path: Path) -> None:

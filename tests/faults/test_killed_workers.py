@@ -10,8 +10,10 @@ from tests.faults.crowd import Crowd
 from tests.faults.moments import MOMENTS, Moment, first_started
 from tests.faults.references import check_exact, greedy_wishes, next_references
 from tests.faults.watch import Watch
-from tests.system.processes import Process, Processes
+from tests.system.process import Process
+from tests.system.processes import Processes
 
+NUM_DEATHS = 4
 KILL, FREEZE = signal.SIGKILL, signal.SIGSTOP
 
 
@@ -70,8 +72,8 @@ async def test_one_that_wakes_up_serves_again(fleet: Processes, role: str) -> No
         await watch.whole()
 
 
-async def test_no_process_keeps_the_memory_of_the_dead(fleet: Processes) -> None:
-    """Decode workers map the pools of prefill workers, and let go of those whose process has gone."""
+async def test_no_process_keeps_anything_of_the_dead(fleet: Processes) -> None:
+    """Decode workers map the pools of prefill workers and are connected to them, as long as those live."""
     fleet.mend()
     async with Watch(fleet) as watch:
         await watch.joined()
@@ -79,10 +81,14 @@ async def test_no_process_keeps_the_memory_of_the_dead(fleet: Processes) -> None
         async with Crowd(fleet.grpc(), greedy_wishes(references)) as crowd:
             await crowd.finish()
         assert any(len(holders) > 1 for holders in fleet.pools().values())
-        fleet.running["prefill-0"].signal(KILL)
-        fleet.start("prefill-0")
-        await watch.joined()
+        before = fleet.num_descriptors("decode-0")
+        for _ in range(NUM_DEATHS):
+            fleet.running["prefill-0"].signal(KILL)
+            fleet.start("prefill-0")
+            await watch.joined()
+            await watch.whole()
         await watch.until(lambda _: len(fleet.pools()) == len(fleet.workers))
+        await watch.until(lambda _: fleet.num_descriptors("decode-0") < before + NUM_DEATHS)
 
 
 async def strike(

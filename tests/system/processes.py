@@ -3,74 +3,20 @@
 Every fleet has a loopback address of its own, so that no port it was promised is taken by somebody else.
 """
 
-import asyncio
 import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from tests.house.source import ROOT
-
-LOADING_S = 60.0
-ENDING_S = 40.0
-
-
-class Process:
-    """One process of a fleet, known by a descriptor: its number cannot come to mean another."""
-
-    def __init__(self, name: str, pid: int, log: Path, reap: Callable[[], int]) -> None:
-        self.name, self.pid, self.log = name, pid, log
-        log.touch()
-        self._reap = reap
-        self._fd = os.pidfd_open(pid)
-        self._code: int | None = None
-
-    def signal(self, number: signal.Signals) -> None:
-        signal.pidfd_send_signal(self._fd, number)
-
-    @property
-    def alive(self) -> bool:
-        return self._code is None and not select.select([self._fd], [], [], 0)[0]
-
-    async def ended(self) -> int:
-        """The exit code, negative for a signal."""
-        if self._code is None and self.alive:
-            gone, loop = asyncio.Event(), asyncio.get_running_loop()
-            loop.add_reader(self._fd, gone.set)
-            try:
-                async with asyncio.timeout(ENDING_S):
-                    await gone.wait()
-            finally:
-                loop.remove_reader(self._fd)
-        return self.reap(0)
-
-    def reap(self, wait_s: float) -> int:
-        """The same from where nothing else waits; kills a process that does not end."""
-        if self._code is None:
-            if not select.select([self._fd], [], [], wait_s)[0]:
-                self.signal(signal.SIGKILL)
-                select.select([self._fd], [], [])
-            self._code = self._reap()
-            os.close(self._fd)
-        return self._code
-
-    def lines(self) -> list[str]:
-        """What it said so far."""
-        return self.log.read_text().splitlines()
-
-    @property
-    def address(self) -> str:
-        """Where a worker listens, once it is ready."""
-        found = re.search(r"ready in .* worker on (\S+)", self.log.read_text())
-        return found[1] if found else ""
+from tests.system.process import ENDING_S, Process, group_exists
 
 
 class Starter(Protocol):
@@ -127,11 +73,6 @@ class CommandLine:
 def environment() -> dict[str, str]:
     """One thread a process: there are more processes than cores."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-
-
-def children(pid: int) -> tuple[int, ...]:
-    """The processes that one has started and that are still its own."""
-    return tuple(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 def loopback() -> str:
@@ -227,7 +168,10 @@ class Processes:
     def leftovers(self) -> list[str]:
         """Processes of the group of one that has ended."""
         ended = [process for process in (*self.running.values(), *self.past) if not process.alive]
-        return [process.name for process in ended if _group_exists(process.pid)]
+        return [process.name for process in ended if group_exists(process.pid)]
+
+    def num_descriptors(self, name: str) -> int:
+        return len(list(Path(f"/proc/{self.running[name].pid}/fd").iterdir()))
 
     def pools(self) -> dict[str, set[str]]:
         """Every KV pool some process of the fleet still holds in memory, by inode: who holds it."""
@@ -239,14 +183,6 @@ class Processes:
                     if "memfd:baton-kv" in line:
                         holders.setdefault(line.split()[4], set()).add(process.name)
         return holders
-
-
-def _group_exists(pid: int) -> bool:
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _names(role: str, number: int) -> tuple[str, ...]:
