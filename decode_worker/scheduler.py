@@ -111,6 +111,10 @@ class DecodeScheduler:
         stepped = (StepTokens(tuple(rows)),) if rows else ()
         return (*scored, *stepped, *refused, *self._admit(now), *self._tables.changes())
 
+    def learn(self, num_tokens: int, seconds: float) -> None:
+        """What the warm-up's chunk took."""
+        self._pace.learn(num_tokens, seconds)
+
     def load(self) -> EngineLoad:
         """Waiting hand-offs are no backlog: their prompts are computed elsewhere."""
         chunked = sum(seq.num_remaining for seq in self._batch.running if seq.num_remaining > 1)

@@ -119,6 +119,10 @@ class PrefillScheduler:
                 events += self._end(run, tuple(tokens), now)
         return (*events, *self._tables.changes())
 
+    def learn(self, num_tokens: int, seconds: float) -> None:
+        """What the warm-up's chunk took."""
+        self._pace.learn(num_tokens, seconds)
+
     def load(self) -> EngineLoad:
         backlog = sum(run.sequence.num_remaining for run in self._waiting.values())
         backlog += sum(run.sequence.num_remaining for run in self._running.values())

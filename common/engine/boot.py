@@ -88,13 +88,14 @@ def boot(
     def prepare() -> None:
         settle_thread(cores, config.threads or len(cores) or machine.num_cores)
         began = perf_counter()
-        warm_up(runner.run, limits, layout, num_blocks)
+        scheduler.learn(*warm_up(runner.run, limits, layout, num_blocks))
         # what start-up made stays for good: without this, a full collection stops a step for tens of milliseconds
         gc.collect()
         gc.freeze()
         say(f"warm-up: {(perf_counter() - began) * 1000:.0f} ms on {torch.get_num_threads()} threads")
 
-    loop = EngineLoop(make_scheduler(limits, tables, layout), runner.run, on_events, on_crash, prepare)
+    scheduler = make_scheduler(limits, tables, layout)
+    loop = EngineLoop(scheduler, runner.run, on_events, on_crash, prepare)
     try:
         loop.start()
     except BaseException:

@@ -6,6 +6,7 @@ from common.cache.pool import BlockPool
 from common.engine.messages import EngineLoad
 
 _KEEP = 0.9  # share of the past that survives one step: about the last ten steps count
+_TELLING_SHARE = 8  # a chunk says something of speed from one in so many tokens of the warm-up's on
 _SURPRISE = 8  # a step counts as at most so many expected ones: the process may have been stopped in the middle of it
 
 
@@ -16,13 +17,23 @@ class Pace:
         self.step_ms = 0.0
         self._prompt_tokens = 0.0
         self._prompt_seconds = 0.0
+        self._telling_tokens = 1.0
+
+    def learn(self, num_tokens: int, seconds: float) -> None:
+        """What the warm-up's long chunk took: the first word on speed, and the measure of what is a long chunk.
+
+        Without it one short prompt, most of whose time is not per token, would make this worker look so slow that it
+        is given none that could correct it.
+        """
+        self._prompt_tokens, self._prompt_seconds = float(num_tokens), seconds
+        self._telling_tokens = num_tokens / _TELLING_SHARE
 
     def note(self, num_prompt_tokens: int, seconds: float) -> None:
         """One step took `seconds` and computed, beside decode rows, this many prompt tokens."""
         seconds = min(seconds, _SURPRISE * self._expected_s(num_prompt_tokens))
         step_ms = seconds * 1000
         self.step_ms = self.step_ms * _KEEP + step_ms * (1 - _KEEP) if self.step_ms else step_ms
-        if num_prompt_tokens:
+        if num_prompt_tokens >= self._telling_tokens:
             self._prompt_tokens = self._prompt_tokens * _KEEP + num_prompt_tokens
             self._prompt_seconds = self._prompt_seconds * _KEEP + seconds
 
