@@ -26,6 +26,8 @@ from common.types.resolve import child_environment, load
 
 DEMO = Path(".baton/demo")
 NAME = "baton"
+QUIET = {"GRPC_VERBOSITY": "ERROR"}
+"""A server that ends is news to nobody who ended it: gRPC would print a line for each connection."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -40,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
     _check_free("--grpc", config.grpc)
     _check_free("--fleet", config.fleet)
     key = config.cache_key or secrets.token_hex(32)
-    environment = child_environment(argv, {"BATON_CACHE_KEY": key, "PYTHONUNBUFFERED": "1"})
+    environment = child_environment(argv, {"BATON_CACHE_KEY": key, "PYTHONUNBUFFERED": "1", **QUIET})
     specs = plan(config, usable_cores(), environment)
     say(f"starting {', '.join(spec.name for spec in specs)}")
 
