@@ -2,8 +2,13 @@
 
 import asyncio
 import inspect
+import signal
 
 import pytest
+
+
+# Whoever runs the tests in the background ignores Ctrl-C, and children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
