@@ -6,7 +6,6 @@ import signal
 
 import pytest
 
-
 # Whoever runs the tests in the background ignores Ctrl-C, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
