@@ -78,7 +78,11 @@ class Lane:
         reading = asyncio.get_running_loop().run_in_executor(self._executor, work)
         self._reading.add(reading)
         reading.add_done_callback(self._reading.discard)
-        return await asyncio.shield(reading)
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            reading.add_done_callback(_hear_out)
+            raise
 
     async def drained(self, attempt: AttemptId) -> None:
         while flying := [flight for copy, flight in self._flying.items() if copy.attempt == attempt]:
@@ -100,3 +104,11 @@ class Lane:
             # Nobody waits for this copy any more, but a bug in it must not pass in silence.
             context = {"message": "a stopped copy failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _hear_out(reading: asyncio.Future[float]) -> None:
+    """Nobody waits for this reading any more: whether its lender failed it does not matter, but a bug does."""
+    error = reading.exception()
+    if error is not None and not isinstance(error, TransportFailed):
+        context = {"message": "an abandoned reading failed", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)

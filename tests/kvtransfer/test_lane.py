@@ -1,6 +1,7 @@
 """The thread that writes: order, bookkeeping, and bugs that must not pass in silence."""
 
 import asyncio
+import gc
 import threading
 from typing import Any
 
@@ -114,3 +115,28 @@ async def test_a_fence_waits_for_readers_too() -> None:
         await lane.apart(read)
     with pytest.raises(TransportFailed):
         await lane.run(copy_of(), lambda copy: None)
+
+
+@pytest.mark.parametrize("error", [TransportFailed("the lender closed the connection"), ZeroDivisionError()])
+async def test_of_an_abandoned_reading_only_bugs_are_heard(error: Exception) -> None:
+    """The loop's handler ends a worker: a lender that dies while it is measured must not."""
+    lane, go, reading = Lane("test"), threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    reports: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: reports.append(context))
+
+    def read() -> float:
+        loop.call_soon_threadsafe(reading.set)
+        go.wait(60)
+        raise error
+
+    apart = asyncio.create_task(lane.apart(read))
+    await reading.wait()
+    apart.cancel()
+    await asyncio.wait([apart])
+    go.set()
+    await lane.fence()
+    del apart  # a failure that nobody asked for is reported when it is collected
+    gc.collect()
+    await asyncio.sleep(0)
+    assert [report["exception"] for report in reports] == ([] if isinstance(error, TransportFailed) else [error])
