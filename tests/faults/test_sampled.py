@@ -12,7 +12,7 @@ import pytest
 from baton.client.prompts import Asking
 from tests.faults.conftest import StartFleet, quick_layout
 from tests.faults.crowd import Crowd, Wish
-from tests.faults.references import next_references
+from tests.faults.references import reference_sets
 from tests.faults.watch import Watch
 from tests.system.processes import Processes
 
@@ -30,6 +30,7 @@ ASKING = (
     Asking(seed=11, temperature=1.0, logit_bias={20: 4.0, 21: 4.0, 22: -100.0}),
     Asking(seed=12, temperature=1.0, logprobs=2),
 )
+COMMON = Asking(max_tokens=80, ignore_eos=True)
 STRIKES = (4, 40, 100, 180)
 """After so many tokens of the stream that is furthest, all its answers counted."""
 
@@ -40,8 +41,8 @@ def fleet(start_fleet: StartFleet) -> Processes:
 
 
 async def test_a_lost_decode_worker_changes_no_sampled_answer(fleet: Processes) -> None:
-    prompts = [reference.prompt for reference in next_references()]
-    wishes = [Wish(prompt, {"max_tokens": 80, **asking}) for prompt, asking in zip(prompts, ASKING, strict=False)]
+    prompts = [reference.prompt for reference in reference_sets()[0]]
+    wishes = [Wish(prompt, {**COMMON, **asking}) for prompt, asking in zip(prompts, ASKING, strict=False)]
     async with Watch(fleet) as watch:
         await watch.joined()
         async with Crowd(fleet.grpc(), wishes) as calm:
