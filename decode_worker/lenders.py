@@ -3,6 +3,7 @@
 A lender that cannot be reached, or answers for another epoch, is lost; one that answers "gone" has refused.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,10 @@ class Lenders:
             raise _lost_or_refused(error) from error
         except InvalidRequest as error:
             raise LenderRefused("the lender's answer cannot be read") from error
+        except asyncio.CancelledError:
+            if _is_ending():
+                raise
+            raise LenderLost("it was forgotten") from None
         finally:
             call.cancel()
 
@@ -100,6 +105,10 @@ class Lenders:
                 if isinstance(failure, LenderLost):
                     raise failure from error
                 return Verdict.GONE
+            except asyncio.CancelledError:
+                if _is_ending():
+                    raise
+                raise LenderLost("it was forgotten") from None
             return VERDICTS.get(response.verdict, Verdict.GONE)
         return None
 
@@ -112,6 +121,10 @@ class Lenders:
             response = await self._stub(source).Renew(request, timeout=patience_s)
         except grpc.aio.AioRpcError as error:
             return False if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED else None
+        except asyncio.CancelledError:
+            if _is_ending():
+                raise
+            return None
         return bool(response.alive)
 
     async def copy(self, source: LoanSource, id: AttemptId, pairs: Sequence[Pair]) -> FetchReport | None:
@@ -148,6 +161,10 @@ class Lenders:
             response = await self._stub(source).Describe(request, timeout=self._timeouts.dead_s)
         except grpc.aio.AioRpcError as error:
             raise TransportFailed("the lender did not say what it offers") from error
+        except asyncio.CancelledError:
+            if _is_ending():
+                raise
+            raise TransportFailed("the lender was forgotten") from None
         return response.layout_fingerprint, [(t.transport, t.endpoint, t.ticket) for t in response.transports]
 
     def _endpoint(self, source: LoanSource) -> Endpoint:
@@ -159,6 +176,12 @@ class Lenders:
             channel = open_channel(source.address)
             line = self._lines[source] = (channel, kvtransfer_pb2_grpc.KVTransferStub(channel))
         return line[1]
+
+
+def _is_ending() -> bool:
+    """What a CancelledError means: that this task is to end, or else that the channel of its call was closed here."""
+    task = asyncio.current_task()
+    return task is None or bool(task.cancelling())
 
 
 def _replaces(source: LoanSource, other: LoanSource) -> bool:

@@ -74,7 +74,8 @@ class Router:
         await self._session.write(decode_pb2.SessionRequest(attach=attach))
 
     async def meet(self, address: str = "") -> None:
-        source = decode_pb2.Source(address=address or self._pair.prefill_address, epoch=PREFILL_EPOCH, member="p")
+        epoch = PREFILL_EPOCH + bool(address)
+        source = decode_pb2.Source(address=address or self._pair.prefill_address, epoch=epoch, member="p")
         await self._session.write(decode_pb2.SessionRequest(meet=decode_pb2.Meet(sources=[source])))
 
     async def cancel(self, stream: int = 1) -> None:
@@ -273,3 +274,19 @@ async def test_meeting_a_lender_that_is_not_there_harms_nothing() -> None:
         await router.meet(address="127.0.0.1:9")
         await router.attach(attempt(), local=True)
         assert isinstance(await p.decode_engine.next(), SubmitLocal)
+
+
+async def test_a_lender_that_was_started_again_is_lost_to_those_who_wait_for_it() -> None:
+    """Its old connections are ended here; a call ended that way must not pass for a task that was to end."""
+    x = attempt()
+    async with pair() as p:
+        router = Router(p)
+        await router.open()
+        await router.run(x)
+        await router.attach(x)
+        await p.decode_engine.next()
+        p.decode.on_events((Reserved(x.id, TARGET_BLOCKS, 0),))
+        await router.meet(address="127.0.0.1:9")
+        failed = (await router.read()).failed
+        assert failed.kind == decode_pb2.FAILURE_KIND_SOURCE_LOST
+        assert await p.decode_engine.next() == Drop(x.id)
