@@ -5,6 +5,7 @@ Owns nothing of what the worker does: that is its side, prefill or decode.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -64,9 +65,12 @@ class Host:
         load: Callable[[], EngineLoad],
         num_blocks: int,
         restart: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
+        self._clock = clock
         self._most_quarantined = config.timeouts.quarantine_share * num_blocks
+        self._crowded_since: float | None = None
         self._restart = restart
         self._side = side
         self._load = load
@@ -136,8 +140,7 @@ class Host:
     def report(self) -> Load:
         """The load as any router is told, without hashes."""
         load = self._load()
-        if load.num_quarantined_blocks > self._most_quarantined:
-            self._restart(f"{load.num_quarantined_blocks} blocks are in quarantine")
+        self._check_quarantine(load.num_quarantined_blocks)
         return Load(
             num_free_blocks=load.num_free_blocks,
             num_cached_blocks=load.num_cached_blocks,
@@ -151,6 +154,17 @@ class Host:
             drained=self._side.draining and self._side.idle.is_set(),
             draining=self._side.draining,
         )
+
+    def _check_quarantine(self, num_blocks: int) -> None:
+        """A lost router abandons all its hand-offs at once: only what fences did not clear is this worker's fault."""
+        if num_blocks <= self._most_quarantined:
+            self._crowded_since = None
+            return
+        now = self._clock()
+        if self._crowded_since is None:
+            self._crowded_since = now
+        if now - self._crowded_since > self._config.timeouts.fence_s:
+            self._restart(f"{num_blocks} blocks are in quarantine")
 
     @property
     def hashes(self) -> tuple[int, ...]:

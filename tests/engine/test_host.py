@@ -49,7 +49,8 @@ class Stage:
         self.reasons: list[str] = []
         self.side = Idle()
         config = WorkerConfig(model="", timeouts=replace(Timeouts(), quarantine_share=share))
-        self.host = Host(config, self.side, lambda: self.load, NUM_BLOCKS, self.reasons.append)
+        self.now = 0.0
+        self.host = Host(config, self.side, lambda: self.load, NUM_BLOCKS, self.reasons.append, lambda: self.now)
 
 
 async def test_the_load_is_told_as_the_engine_has_it() -> None:
@@ -81,14 +82,23 @@ async def test_a_worker_told_to_leave_cannot_be_resumed() -> None:
     assert stage.host.report().draining
 
 
-async def test_too_large_a_share_in_quarantine_is_a_reason_to_restart() -> None:
-    stage = Stage(share=0.1)
-    stage.load = EngineLoad(num_quarantined_blocks=10)
+async def test_too_large_a_share_that_stays_in_quarantine_is_a_reason_to_restart() -> None:
+    stage, fence_s = Stage(share=0.1), Timeouts().fence_s
+    for num_blocks, now in ((10, 0.0), (10, 2 * fence_s), (11, 3 * fence_s), (100, 4 * fence_s)):
+        stage.load, stage.now = EngineLoad(num_quarantined_blocks=num_blocks), now
+        stage.host.report()
+        assert not stage.reasons
+    stage.now += 0.5
     stage.host.report()
+    assert stage.reasons == ["100 blocks are in quarantine"]
+
+
+async def test_a_burst_of_abandoned_handoffs_that_fences_clear_is_none() -> None:
+    stage, fence_s = Stage(share=0.1), Timeouts().fence_s
+    for num_blocks, now in ((60, 0.0), (0, fence_s), (60, fence_s + 0.5), (60, 2 * fence_s)):
+        stage.load, stage.now = EngineLoad(num_quarantined_blocks=num_blocks), now
+        stage.host.report()
     assert not stage.reasons
-    stage.load = EngineLoad(num_quarantined_blocks=11)
-    stage.host.report()
-    assert stage.reasons == ["11 blocks are in quarantine"]
 
 
 async def test_prefix_changes_are_for_routers_and_the_rest_for_the_side() -> None:
