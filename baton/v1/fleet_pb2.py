@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from baton.v1 import types_pb2 as baton_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62\x61ton/v1/fleet.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"Y\n\x0bJoinRequest\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x0f.baton.v1.HelloH\x00\x12\x1e\n\x04load\x18\x02 \x01(\x0b\x32\x0e.baton.v1.LoadH\x00\x42\x08\n\x06report\"\xc7\x02\n\x05Hello\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x1c\n\x04role\x18\x02 \x01(\x0e\x32\x0e.baton.v1.Role\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x06\x12\r\n\x05model\x18\x05 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x06 \x01(\t\x12\x1a\n\x12layout_fingerprint\x18\x07 \x01(\t\x12\x10\n\x08protocol\x18\x08 \x01(\r\x12\x14\n\x0c\x62lock_tokens\x18\t \x01(\r\x12\x13\n\x0b\x62lock_bytes\x18\n \x01(\x04\x12\x12\n\nnum_blocks\x18\x0b \x01(\r\x12\x15\n\rmax_sequences\x18\x0c \x01(\r\x12\x18\n\x10max_model_tokens\x18\r \x01(\r\x12\x12\n\ntransports\x18\x0e \x03(\t\x12\x14\n\x0c\x63\x61\x63he_key_id\x18\x0f \x01(\t\"\xc9\x02\n\x04Load\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x17\n\x0fnum_free_blocks\x18\x02 \x01(\r\x12\x19\n\x11num_cached_blocks\x18\x03 \x01(\r\x12\x1e\n\x16num_quarantined_blocks\x18\x04 \x01(\r\x12\x13\n\x0bnum_running\x18\x05 \x01(\r\x12\x13\n\x0bnum_waiting\x18\x06 \x01(\r\x12\x16\n\x0e\x62\x61\x63klog_tokens\x18\x07 \x01(\x04\x12\x1c\n\x14prefill_tokens_per_s\x18\x08 \x01(\x01\x12\x0f\n\x07step_ms\x18\t \x01(\x01\x12\x19\n\x11\x66\x65tch_bytes_per_s\x18\n \x01(\x01\x12\x14\n\x0c\x61\x64\x64\x65\x64_hashes\x18\x0b \x03(\x06\x12\x16\n\x0eremoved_hashes\x18\x0c \x03(\x06\x12\x0f\n\x07\x64rained\x18\r \x01(\x08\x12\x10\n\x08\x64raining\x18\x0e \x01(\x08\"\xb3\x01\n\x0cJoinResponse\x12$\n\x07welcome\x18\x01 \x01(\x0b\x32\x11.baton.v1.WelcomeH\x00\x12\x1e\n\x04\x62\x65\x61t\x18\x02 \x01(\x0b\x32\x0e.baton.v1.BeatH\x00\x12\'\n\x05\x64rain\x18\x03 \x01(\x0b\x32\x16.baton.v1.DrainCommandH\x00\x12)\n\x06resume\x18\x04 \x01(\x0b\x32\x17.baton.v1.ResumeCommandH\x00\x42\t\n\x07\x63ommand\"5\n\x07Welcome\x12\x14\n\x0crouter_epoch\x18\x01 \x01(\x06\x12\x14\n\x0cheartbeat_ms\x18\x02 \x01(\r\"\x06\n\x04\x42\x65\x61t\"\x1d\n\x0c\x44rainCommand\x12\r\n\x05leave\x18\x01 \x01(\x08\"\x0f\n\rResumeCommand\"\x14\n\x12ListMembersRequest\"8\n\x13ListMembersResponse\x12!\n\x07members\x18\x01 \x03(\x0b\x32\x10.baton.v1.Member\"\x96\x01\n\x06Member\x12\x1e\n\x05hello\x18\x01 \x01(\x0b\x32\x0f.baton.v1.Hello\x12\x1c\n\x04load\x18\x02 \x01(\x0b\x32\x0e.baton.v1.Load\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\x12\x12\n\nsilence_ms\x18\x04 \x01(\x04\x12\x14\n\x0cnum_attempts\x18\x05 \x01(\r\x12\x12\n\nnum_hashes\x18\x06 \x01(\r\"-\n\x0c\x44rainRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\r\n\x05leave\x18\x02 \x01(\x08\"\x0f\n\rDrainResponse\"\x1f\n\rResumeRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\"\x10\n\x0eResumeResponse2\x85\x02\n\x05\x46leet\x12\x39\n\x04Join\x12\x15.baton.v1.JoinRequest\x1a\x16.baton.v1.JoinResponse(\x01\x30\x01\x12J\n\x0bListMembers\x12\x1c.baton.v1.ListMembersRequest\x1a\x1d.baton.v1.ListMembersResponse\x12\x38\n\x05\x44rain\x12\x16.baton.v1.DrainRequest\x1a\x17.baton.v1.DrainResponse\x12;\n\x06Resume\x12\x17.baton.v1.ResumeRequest\x1a\x18.baton.v1.ResumeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62\x61ton/v1/fleet.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"Y\n\x0bJoinRequest\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x0f.baton.v1.HelloH\x00\x12\x1e\n\x04load\x18\x02 \x01(\x0b\x32\x0e.baton.v1.LoadH\x00\x42\x08\n\x06report\"\xc7\x02\n\x05Hello\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x1c\n\x04role\x18\x02 \x01(\x0e\x32\x0e.baton.v1.Role\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x06\x12\r\n\x05model\x18\x05 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x06 \x01(\t\x12\x1a\n\x12layout_fingerprint\x18\x07 \x01(\t\x12\x10\n\x08protocol\x18\x08 \x01(\r\x12\x14\n\x0c\x62lock_tokens\x18\t \x01(\r\x12\x13\n\x0b\x62lock_bytes\x18\n \x01(\x04\x12\x12\n\nnum_blocks\x18\x0b \x01(\r\x12\x15\n\rmax_sequences\x18\x0c \x01(\r\x12\x18\n\x10max_model_tokens\x18\r \x01(\r\x12\x12\n\ntransports\x18\x0e \x03(\t\x12\x14\n\x0c\x63\x61\x63he_key_id\x18\x0f \x01(\t\"\x82\x04\n\x04Load\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x17\n\x0fnum_free_blocks\x18\x02 \x01(\r\x12\x19\n\x11num_cached_blocks\x18\x03 \x01(\r\x12\x1e\n\x16num_quarantined_blocks\x18\x04 \x01(\r\x12\x13\n\x0bnum_running\x18\x05 \x01(\r\x12\x13\n\x0bnum_waiting\x18\x06 \x01(\r\x12\x16\n\x0e\x62\x61\x63klog_tokens\x18\x07 \x01(\x04\x12\x1c\n\x14prefill_tokens_per_s\x18\x08 \x01(\x01\x12\x0f\n\x07step_ms\x18\t \x01(\x01\x12\x19\n\x11\x66\x65tch_bytes_per_s\x18\n \x01(\x01\x12\x14\n\x0c\x61\x64\x64\x65\x64_hashes\x18\x0b \x03(\x06\x12\x16\n\x0eremoved_hashes\x18\x0c \x03(\x06\x12\x0f\n\x07\x64rained\x18\r \x01(\x08\x12\x10\n\x08\x64raining\x18\x0e \x01(\x08\x12\x18\n\x10num_owned_blocks\x18\x0f \x01(\r\x12\x19\n\x11num_sealed_blocks\x18\x10 \x01(\r\x12\x17\n\x0foldest_cached_s\x18\x11 \x01(\x01\x12\x1c\n\x14oldest_quarantined_s\x18\x12 \x01(\x01\x12#\n\x05steps\x18\x13 \x01(\x0b\x32\x14.baton.v1.StepTotals\x12&\n\x07\x66\x65tches\x18\x14 \x01(\x0b\x32\x15.baton.v1.FetchTotals\"\xc3\x01\n\nStepTotals\x12\x11\n\tnum_steps\x18\x01 \x01(\x04\x12\x10\n\x08kernel_s\x18\x02 \x01(\x01\x12\x0f\n\x07other_s\x18\x03 \x01(\x01\x12\x19\n\x11num_prompt_tokens\x18\x04 \x01(\x04\x12\x19\n\x11num_output_tokens\x18\x05 \x01(\x04\x12\x1a\n\x12num_queried_tokens\x18\x06 \x01(\x04\x12\x16\n\x0enum_hit_tokens\x18\x07 \x01(\x04\x12\x15\n\rnum_preempted\x18\x08 \x01(\x04\"U\n\x07\x43\x61rried\x12\x11\n\ttransport\x18\x01 \x01(\t\x12\x13\n\x0bnum_fetches\x18\x02 \x01(\x04\x12\x11\n\tnum_bytes\x18\x03 \x01(\x04\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\"p\n\x0b\x46\x65tchTotals\x12\"\n\x07\x63\x61rried\x18\x01 \x03(\x0b\x32\x11.baton.v1.Carried\x12\x1d\n\x15num_checksum_failures\x18\x02 \x01(\x04\x12\x1e\n\x16num_transport_failures\x18\x03 \x01(\x04\"\xb3\x01\n\x0cJoinResponse\x12$\n\x07welcome\x18\x01 \x01(\x0b\x32\x11.baton.v1.WelcomeH\x00\x12\x1e\n\x04\x62\x65\x61t\x18\x02 \x01(\x0b\x32\x0e.baton.v1.BeatH\x00\x12\'\n\x05\x64rain\x18\x03 \x01(\x0b\x32\x16.baton.v1.DrainCommandH\x00\x12)\n\x06resume\x18\x04 \x01(\x0b\x32\x17.baton.v1.ResumeCommandH\x00\x42\t\n\x07\x63ommand\"5\n\x07Welcome\x12\x14\n\x0crouter_epoch\x18\x01 \x01(\x06\x12\x14\n\x0cheartbeat_ms\x18\x02 \x01(\r\"\x06\n\x04\x42\x65\x61t\"\x1d\n\x0c\x44rainCommand\x12\r\n\x05leave\x18\x01 \x01(\x08\"\x0f\n\rResumeCommand\"\x14\n\x12ListMembersRequest\"8\n\x13ListMembersResponse\x12!\n\x07members\x18\x01 \x03(\x0b\x32\x10.baton.v1.Member\"\x96\x01\n\x06Member\x12\x1e\n\x05hello\x18\x01 \x01(\x0b\x32\x0f.baton.v1.Hello\x12\x1c\n\x04load\x18\x02 \x01(\x0b\x32\x0e.baton.v1.Load\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\x12\x12\n\nsilence_ms\x18\x04 \x01(\x04\x12\x14\n\x0cnum_attempts\x18\x05 \x01(\r\x12\x12\n\nnum_hashes\x18\x06 \x01(\r\"-\n\x0c\x44rainRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\r\n\x05leave\x18\x02 \x01(\x08\"\x0f\n\rDrainResponse\"\x1f\n\rResumeRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\"\x10\n\x0eResumeResponse2\x85\x02\n\x05\x46leet\x12\x39\n\x04Join\x12\x15.baton.v1.JoinRequest\x1a\x16.baton.v1.JoinResponse(\x01\x30\x01\x12J\n\x0bListMembers\x12\x1c.baton.v1.ListMembersRequest\x1a\x1d.baton.v1.ListMembersResponse\x12\x38\n\x05\x44rain\x12\x16.baton.v1.DrainRequest\x1a\x17.baton.v1.DrainResponse\x12;\n\x06Resume\x12\x17.baton.v1.ResumeRequest\x1a\x18.baton.v1.ResumeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,31 +37,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELLO']._serialized_start=148
   _globals['_HELLO']._serialized_end=475
   _globals['_LOAD']._serialized_start=478
-  _globals['_LOAD']._serialized_end=807
-  _globals['_JOINRESPONSE']._serialized_start=810
-  _globals['_JOINRESPONSE']._serialized_end=989
-  _globals['_WELCOME']._serialized_start=991
-  _globals['_WELCOME']._serialized_end=1044
-  _globals['_BEAT']._serialized_start=1046
-  _globals['_BEAT']._serialized_end=1052
-  _globals['_DRAINCOMMAND']._serialized_start=1054
-  _globals['_DRAINCOMMAND']._serialized_end=1083
-  _globals['_RESUMECOMMAND']._serialized_start=1085
-  _globals['_RESUMECOMMAND']._serialized_end=1100
-  _globals['_LISTMEMBERSREQUEST']._serialized_start=1102
-  _globals['_LISTMEMBERSREQUEST']._serialized_end=1122
-  _globals['_LISTMEMBERSRESPONSE']._serialized_start=1124
-  _globals['_LISTMEMBERSRESPONSE']._serialized_end=1180
-  _globals['_MEMBER']._serialized_start=1183
-  _globals['_MEMBER']._serialized_end=1333
-  _globals['_DRAINREQUEST']._serialized_start=1335
-  _globals['_DRAINREQUEST']._serialized_end=1380
-  _globals['_DRAINRESPONSE']._serialized_start=1382
-  _globals['_DRAINRESPONSE']._serialized_end=1397
-  _globals['_RESUMEREQUEST']._serialized_start=1399
-  _globals['_RESUMEREQUEST']._serialized_end=1430
-  _globals['_RESUMERESPONSE']._serialized_start=1432
-  _globals['_RESUMERESPONSE']._serialized_end=1448
-  _globals['_FLEET']._serialized_start=1451
-  _globals['_FLEET']._serialized_end=1712
+  _globals['_LOAD']._serialized_end=992
+  _globals['_STEPTOTALS']._serialized_start=995
+  _globals['_STEPTOTALS']._serialized_end=1190
+  _globals['_CARRIED']._serialized_start=1192
+  _globals['_CARRIED']._serialized_end=1277
+  _globals['_FETCHTOTALS']._serialized_start=1279
+  _globals['_FETCHTOTALS']._serialized_end=1391
+  _globals['_JOINRESPONSE']._serialized_start=1394
+  _globals['_JOINRESPONSE']._serialized_end=1573
+  _globals['_WELCOME']._serialized_start=1575
+  _globals['_WELCOME']._serialized_end=1628
+  _globals['_BEAT']._serialized_start=1630
+  _globals['_BEAT']._serialized_end=1636
+  _globals['_DRAINCOMMAND']._serialized_start=1638
+  _globals['_DRAINCOMMAND']._serialized_end=1667
+  _globals['_RESUMECOMMAND']._serialized_start=1669
+  _globals['_RESUMECOMMAND']._serialized_end=1684
+  _globals['_LISTMEMBERSREQUEST']._serialized_start=1686
+  _globals['_LISTMEMBERSREQUEST']._serialized_end=1706
+  _globals['_LISTMEMBERSRESPONSE']._serialized_start=1708
+  _globals['_LISTMEMBERSRESPONSE']._serialized_end=1764
+  _globals['_MEMBER']._serialized_start=1767
+  _globals['_MEMBER']._serialized_end=1917
+  _globals['_DRAINREQUEST']._serialized_start=1919
+  _globals['_DRAINREQUEST']._serialized_end=1964
+  _globals['_DRAINRESPONSE']._serialized_start=1966
+  _globals['_DRAINRESPONSE']._serialized_end=1981
+  _globals['_RESUMEREQUEST']._serialized_start=1983
+  _globals['_RESUMEREQUEST']._serialized_end=2014
+  _globals['_RESUMERESPONSE']._serialized_start=2016
+  _globals['_RESUMERESPONSE']._serialized_end=2032
+  _globals['_FLEET']._serialized_start=2035
+  _globals['_FLEET']._serialized_end=2296
 # @@protoc_insertion_point(module_scope)

@@ -50,7 +50,7 @@ class Hello(_message.Message):
     def __init__(self, member: _Optional[str] = ..., role: _Optional[_Union[_types_pb2.Role, str]] = ..., address: _Optional[str] = ..., epoch: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., layout_fingerprint: _Optional[str] = ..., protocol: _Optional[int] = ..., block_tokens: _Optional[int] = ..., block_bytes: _Optional[int] = ..., num_blocks: _Optional[int] = ..., max_sequences: _Optional[int] = ..., max_model_tokens: _Optional[int] = ..., transports: _Optional[_Iterable[str]] = ..., cache_key_id: _Optional[str] = ...) -> None: ...
 
 class Load(_message.Message):
-    __slots__ = ("sequence", "num_free_blocks", "num_cached_blocks", "num_quarantined_blocks", "num_running", "num_waiting", "backlog_tokens", "prefill_tokens_per_s", "step_ms", "fetch_bytes_per_s", "added_hashes", "removed_hashes", "drained", "draining")
+    __slots__ = ("sequence", "num_free_blocks", "num_cached_blocks", "num_quarantined_blocks", "num_running", "num_waiting", "backlog_tokens", "prefill_tokens_per_s", "step_ms", "fetch_bytes_per_s", "added_hashes", "removed_hashes", "drained", "draining", "num_owned_blocks", "num_sealed_blocks", "oldest_cached_s", "oldest_quarantined_s", "steps", "fetches")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     NUM_FREE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     NUM_CACHED_BLOCKS_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,12 @@ class Load(_message.Message):
     REMOVED_HASHES_FIELD_NUMBER: _ClassVar[int]
     DRAINED_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    NUM_OWNED_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    NUM_SEALED_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_CACHED_S_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_QUARANTINED_S_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    FETCHES_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     num_free_blocks: int
     num_cached_blocks: int
@@ -79,7 +85,55 @@ class Load(_message.Message):
     removed_hashes: _containers.RepeatedScalarFieldContainer[int]
     drained: bool
     draining: bool
-    def __init__(self, sequence: _Optional[int] = ..., num_free_blocks: _Optional[int] = ..., num_cached_blocks: _Optional[int] = ..., num_quarantined_blocks: _Optional[int] = ..., num_running: _Optional[int] = ..., num_waiting: _Optional[int] = ..., backlog_tokens: _Optional[int] = ..., prefill_tokens_per_s: _Optional[float] = ..., step_ms: _Optional[float] = ..., fetch_bytes_per_s: _Optional[float] = ..., added_hashes: _Optional[_Iterable[int]] = ..., removed_hashes: _Optional[_Iterable[int]] = ..., drained: _Optional[bool] = ..., draining: _Optional[bool] = ...) -> None: ...
+    num_owned_blocks: int
+    num_sealed_blocks: int
+    oldest_cached_s: float
+    oldest_quarantined_s: float
+    steps: StepTotals
+    fetches: FetchTotals
+    def __init__(self, sequence: _Optional[int] = ..., num_free_blocks: _Optional[int] = ..., num_cached_blocks: _Optional[int] = ..., num_quarantined_blocks: _Optional[int] = ..., num_running: _Optional[int] = ..., num_waiting: _Optional[int] = ..., backlog_tokens: _Optional[int] = ..., prefill_tokens_per_s: _Optional[float] = ..., step_ms: _Optional[float] = ..., fetch_bytes_per_s: _Optional[float] = ..., added_hashes: _Optional[_Iterable[int]] = ..., removed_hashes: _Optional[_Iterable[int]] = ..., drained: _Optional[bool] = ..., draining: _Optional[bool] = ..., num_owned_blocks: _Optional[int] = ..., num_sealed_blocks: _Optional[int] = ..., oldest_cached_s: _Optional[float] = ..., oldest_quarantined_s: _Optional[float] = ..., steps: _Optional[_Union[StepTotals, _Mapping]] = ..., fetches: _Optional[_Union[FetchTotals, _Mapping]] = ...) -> None: ...
+
+class StepTotals(_message.Message):
+    __slots__ = ("num_steps", "kernel_s", "other_s", "num_prompt_tokens", "num_output_tokens", "num_queried_tokens", "num_hit_tokens", "num_preempted")
+    NUM_STEPS_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_S_FIELD_NUMBER: _ClassVar[int]
+    OTHER_S_FIELD_NUMBER: _ClassVar[int]
+    NUM_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NUM_OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NUM_QUERIED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NUM_HIT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NUM_PREEMPTED_FIELD_NUMBER: _ClassVar[int]
+    num_steps: int
+    kernel_s: float
+    other_s: float
+    num_prompt_tokens: int
+    num_output_tokens: int
+    num_queried_tokens: int
+    num_hit_tokens: int
+    num_preempted: int
+    def __init__(self, num_steps: _Optional[int] = ..., kernel_s: _Optional[float] = ..., other_s: _Optional[float] = ..., num_prompt_tokens: _Optional[int] = ..., num_output_tokens: _Optional[int] = ..., num_queried_tokens: _Optional[int] = ..., num_hit_tokens: _Optional[int] = ..., num_preempted: _Optional[int] = ...) -> None: ...
+
+class Carried(_message.Message):
+    __slots__ = ("transport", "num_fetches", "num_bytes", "seconds")
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    NUM_FETCHES_FIELD_NUMBER: _ClassVar[int]
+    NUM_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    transport: str
+    num_fetches: int
+    num_bytes: int
+    seconds: float
+    def __init__(self, transport: _Optional[str] = ..., num_fetches: _Optional[int] = ..., num_bytes: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class FetchTotals(_message.Message):
+    __slots__ = ("carried", "num_checksum_failures", "num_transport_failures")
+    CARRIED_FIELD_NUMBER: _ClassVar[int]
+    NUM_CHECKSUM_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    NUM_TRANSPORT_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    carried: _containers.RepeatedCompositeFieldContainer[Carried]
+    num_checksum_failures: int
+    num_transport_failures: int
+    def __init__(self, carried: _Optional[_Iterable[_Union[Carried, _Mapping]]] = ..., num_checksum_failures: _Optional[int] = ..., num_transport_failures: _Optional[int] = ...) -> None: ...
 
 class JoinResponse(_message.Message):
     __slots__ = ("welcome", "beat", "drain", "resume")

@@ -4,7 +4,7 @@ from baton.v1 import fleet_pb2
 from common.net import wire
 from common.net.convert import role_from_proto, role_to_proto
 from common.types.errors import invalid
-from common.types.member import Hello, Load
+from common.types.member import Carried, FetchTotals, Hello, Load, StepTotals
 
 
 def hello_to_proto(hello: Hello) -> fleet_pb2.Hello:
@@ -64,6 +64,12 @@ def load_to_proto(load: Load) -> fleet_pb2.Load:
         removed_hashes=load.removed_hashes,
         drained=load.drained,
         draining=load.draining,
+        num_owned_blocks=load.num_owned_blocks,
+        num_sealed_blocks=load.num_sealed_blocks,
+        oldest_cached_s=load.oldest_cached_s,
+        oldest_quarantined_s=load.oldest_quarantined_s,
+        steps=_steps_to_proto(load.steps),
+        fetches=_fetches_to_proto(load.fetches),
     )
 
 
@@ -71,6 +77,7 @@ def load_from_proto(message: fleet_pb2.Load) -> Load:
     wire.bounded("load.added_hashes", message.added_hashes, wire.MAX_HASHES)
     wire.bounded("load.removed_hashes", message.removed_hashes, wire.MAX_HASHES)
     total = message.num_free_blocks + message.num_cached_blocks + message.num_quarantined_blocks
+    total += message.num_owned_blocks + message.num_sealed_blocks
     if total > wire.MAX_BLOCK:
         raise invalid("load.num_free_blocks", f"all blocks together must be at most {wire.MAX_BLOCK}")
     return Load(
@@ -88,4 +95,68 @@ def load_from_proto(message: fleet_pb2.Load) -> Load:
         removed_hashes=tuple(message.removed_hashes),
         drained=message.drained,
         draining=message.draining,
+        num_owned_blocks=message.num_owned_blocks,
+        num_sealed_blocks=message.num_sealed_blocks,
+        oldest_cached_s=wire.real("load.oldest_cached_s", message.oldest_cached_s, 0, 1e15),
+        oldest_quarantined_s=wire.real("load.oldest_quarantined_s", message.oldest_quarantined_s, 0, 1e15),
+        steps=_steps_from_proto(message.steps),
+        fetches=_fetches_from_proto(message.fetches),
     )
+
+
+def _steps_to_proto(steps: StepTotals) -> fleet_pb2.StepTotals:
+    return fleet_pb2.StepTotals(
+        num_steps=steps.num_steps,
+        kernel_s=steps.kernel_s,
+        other_s=steps.other_s,
+        num_prompt_tokens=steps.num_prompt_tokens,
+        num_output_tokens=steps.num_output_tokens,
+        num_queried_tokens=steps.num_queried_tokens,
+        num_hit_tokens=steps.num_hit_tokens,
+        num_preempted=steps.num_preempted,
+    )
+
+
+def _steps_from_proto(message: fleet_pb2.StepTotals) -> StepTotals:
+    return StepTotals(
+        num_steps=message.num_steps,
+        kernel_s=wire.real("load.steps.kernel_s", message.kernel_s, 0, 1e15),
+        other_s=wire.real("load.steps.other_s", message.other_s, 0, 1e15),
+        num_prompt_tokens=message.num_prompt_tokens,
+        num_output_tokens=message.num_output_tokens,
+        num_queried_tokens=message.num_queried_tokens,
+        num_hit_tokens=message.num_hit_tokens,
+        num_preempted=message.num_preempted,
+    )
+
+
+def _fetches_to_proto(fetches: FetchTotals) -> fleet_pb2.FetchTotals:
+    carried = [
+        fleet_pb2.Carried(
+            transport=each.transport, num_fetches=each.num_fetches, num_bytes=each.num_bytes, seconds=each.seconds
+        )
+        for each in fetches.carried
+    ]
+    return fleet_pb2.FetchTotals(
+        carried=carried,
+        num_checksum_failures=fetches.num_checksum_failures,
+        num_transport_failures=fetches.num_transport_failures,
+    )
+
+
+def _fetches_from_proto(message: fleet_pb2.FetchTotals) -> FetchTotals:
+    """A transport named twice would be two series of one name."""
+    field = "load.fetches.carried"
+    wire.bounded(field, message.carried, wire.MAX_TRANSPORTS)
+    if len({each.transport for each in message.carried}) < len(message.carried):
+        raise invalid(field, "names a transport twice")
+    carried = tuple(
+        Carried(
+            transport=wire.name(field, each.transport, 32),
+            num_fetches=each.num_fetches,
+            num_bytes=each.num_bytes,
+            seconds=wire.real(field, each.seconds, 0, 1e15),
+        )
+        for each in message.carried
+    )
+    return FetchTotals(carried, message.num_checksum_failures, message.num_transport_failures)

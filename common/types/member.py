@@ -27,6 +27,39 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
+class StepTotals:
+    """What an engine has done since it started. `kernel_s` and `other_s` together are the time of its steps."""
+
+    num_steps: int = 0
+    kernel_s: float = 0.0
+    other_s: float = 0.0
+    num_prompt_tokens: int = 0
+    num_output_tokens: int = 0
+    num_queried_tokens: int = 0
+    num_hit_tokens: int = 0
+    num_preempted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What one transport has brought into a worker since it started, verified."""
+
+    transport: str
+    num_fetches: int = 0
+    num_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchTotals:
+    """All copies into a worker since it started, and those that failed."""
+
+    carried: tuple[Carried, ...] = ()
+    num_checksum_failures: int = 0
+    num_transport_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """How busy a worker is, at every heartbeat. Hash lists are deltas since the last report, 8 bytes a hash."""
 
@@ -44,3 +77,9 @@ class Load:
     removed_hashes: tuple[int, ...] = ()
     drained: bool = False
     draining: bool = False
+    num_owned_blocks: int = 0
+    num_sealed_blocks: int = 0
+    oldest_cached_s: float = 0.0
+    oldest_quarantined_s: float = 0.0
+    steps: StepTotals = StepTotals()
+    fetches: FetchTotals = FetchTotals()

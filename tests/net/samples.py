@@ -4,9 +4,10 @@ from hypothesis import strategies as st
 
 from common.net import wire
 from common.types.attempt import Attempt, Choice
+from common.types.constraint import Constraint, ConstraintKind
 from common.types.ids import AttemptId, Role
 from common.types.kv import BlockRef, Manifest
-from common.types.member import Hello, Load
+from common.types.member import Carried, FetchTotals, Hello, Load, StepTotals
 from common.types.sampling import FinishReason, SampledToken, Sampling, TokenLogprobs
 
 U32, U64 = wire.MAX_U32, wire.MAX_U64
@@ -39,6 +40,7 @@ sampled_tokens = st.builds(
     st.none() | logprobs,
     st.none() | st.sampled_from(FinishReason),
 )
+constraints = st.builds(Constraint, st.sampled_from(ConstraintKind), st.text(max_size=40))
 first_tokens = st.lists(sampled_tokens, max_size=4, unique_by=lambda token: token.choice).map(tuple)
 
 
@@ -61,6 +63,7 @@ def samplings(draw: st.DrawFn) -> Sampling:
         stop_token_ids=draw(some(token)),
         logprobs=draw(st.none() | st.integers(0, wire.MAX_TOP_LOGPROBS)),
         prompt_logprobs=draw(st.none() | st.integers(0, wire.MAX_TOP_LOGPROBS)),
+        constraint=draw(st.none() | constraints),
     )
 
 
@@ -105,7 +108,13 @@ hellos = st.builds(
     transports=st.lists(names, max_size=3).map(tuple),
     cache_key_id=names,
 )
-some_blocks = st.integers(0, wire.MAX_BLOCK // 3)
+some_blocks = st.integers(0, wire.MAX_BLOCK // 5)
+some_seconds = st.floats(0, 1e15)
+counts = st.integers(0, U64)
+steps = st.builds(StepTotals, counts, some_seconds, some_seconds, counts, counts, counts, counts, counts)
+carried = st.lists(
+    st.builds(Carried, names, counts, counts, some_seconds), max_size=3, unique_by=lambda each: each.transport
+).map(tuple)
 loads = st.builds(
     Load,
     sequence=st.integers(0, U64),
@@ -122,5 +131,11 @@ loads = st.builds(
     removed_hashes=some(st.integers(0, U64)),
     drained=st.booleans(),
     draining=st.booleans(),
+    num_owned_blocks=some_blocks,
+    num_sealed_blocks=some_blocks,
+    oldest_cached_s=some_seconds,
+    oldest_quarantined_s=some_seconds,
+    steps=steps,
+    fetches=st.builds(FetchTotals, carried, counts, counts),
 )
 rows = st.lists(st.tuples(st.integers(1, U64), sampled_tokens), max_size=8).map(tuple)

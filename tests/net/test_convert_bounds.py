@@ -53,6 +53,8 @@ def spoil(path: str, value: Any) -> Callable[[Any], None]:
         ("choices", [types_pb2.Choice(index=wire.MAX_CHOICES)], "attempt.choices.index"),
         ("choices", [types_pb2.Choice(tail=[1 << 31])], "attempt.choices.tail"),
         ("cache_salt", b"x" * (wire.MAX_SALT_BYTES + 1), "attempt.cache_salt"),
+        ("sampling.constraint.kind", 99, "attempt.sampling.constraint"),
+        ("sampling.constraint.source", "x" * (wire.MAX_CONSTRAINT_CHARS + 1), "attempt.sampling.constraint"),
         ("sampling.temperature", math.nan, "attempt.sampling.temperature"),
         ("sampling.temperature", -1.0, "attempt.sampling.temperature"),
         ("sampling.temperature", math.inf, "attempt.sampling.temperature"),
@@ -140,6 +142,14 @@ def test_a_bad_hello_is_refused_by_field(path: str, value: Any) -> None:
         ("added_hashes", [1] * (wire.MAX_HASHES + 1)),
         ("removed_hashes", [1] * (wire.MAX_HASHES + 1)),
         ("num_free_blocks", wire.MAX_U32),
+        ("oldest_cached_s", math.inf),
+        ("oldest_quarantined_s", -1.0),
+        ("steps.kernel_s", math.nan),
+        ("steps.other_s", -1.0),
+        ("fetches.carried", [fleet_pb2.Carried(transport="")]),
+        ("fetches.carried", [fleet_pb2.Carried(transport="shm"), fleet_pb2.Carried(transport="shm")]),
+        ("fetches.carried", [fleet_pb2.Carried(transport="shm", seconds=math.inf)]),
+        ("fetches.carried", [fleet_pb2.Carried(transport=f"t{place}") for place in range(17)]),
     ],
 )
 def test_a_bad_load_is_refused_by_field(path: str, value: Any) -> None:
