@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from baton.cli.findings import Carried
 from common.cache.storage import KVStorage
-from common.types.config import TRANSPORTS
+from common.types.config import HOST_TRANSPORTS
 from common.types.errors import StartupError
 from common.types.ids import new_epoch
 from common.types.kv import KVLayout
@@ -26,7 +26,7 @@ def measure_carriers(num_bytes: int) -> tuple[tuple[Carried, ...], float]:
 
 async def _measure_all(num_blocks: int) -> tuple[Carried, ...]:
     results = []
-    for name in TRANSPORTS:
+    for name in HOST_TRANSPORTS:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 results.append(Carried(name, await _measure(name, num_blocks)))

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 
 from baton.cli.child import ChildSpec
-from common.types.config import RouterConfig, UpConfig, WorkerConfig
+from common.types.config import DEVICE_SHARE, RouterConfig, UpConfig, WorkerConfig
+from common.types.device import parse_device
 from common.types.ids import Role
 from common.types.show import shared_flags
 
@@ -17,17 +19,28 @@ def plan(config: UpConfig, cores: Sequence[int], environment: Mapping[str, str])
     roles = [Role.PREFILL] * config.prefill + [Role.DECODE] * config.decode
     shares = share(cores, len(roles)) if config.pin else ()
     threads = config.threads or max(1, len(cores) // len(roles))
+    devices = list(islice(cycle(config.devices), len(roles)))
     specs = [_spec("router", "router", shared_flags(config, RouterConfig), ROUTER_STAGE, environment)]
     for place, role in enumerate(roles):
         number = place if role is Role.PREFILL else place - config.prefill
         name = f"{role.value}-{number}"
         flags = [*shared_flags(config, WorkerConfig), f"--name={name}", f"--routers={reachable(config.fleet)}"]
         flags.append("--listen=127.0.0.1:0")
+        flags += device_flags(devices, place)
         if shares:
             flags.append(f"--cores={','.join(map(str, shares[place]))}")
         flags.append(f"--threads={config.threads or (len(shares[place]) if shares else threads)}")
         specs.append(_spec(name, f"{role.value}_worker", flags, WORKER_STAGE, environment))
     return tuple(specs)
+
+
+def device_flags(devices: Sequence[str], place: int) -> list[str]:
+    """This worker's device; workers that share one share its memory out."""
+    own = parse_device(devices[place])
+    if own is None or not own.is_cuda:
+        return [f"--device={devices[place]}"]
+    num_sharing = sum(parse_device(other) == own for other in devices)
+    return [f"--device={own}", f"--device-share={DEVICE_SHARE / num_sharing:.3g}"]
 
 
 def share(cores: Sequence[int], num_shares: int) -> tuple[tuple[int, ...], ...]:

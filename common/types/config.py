@@ -10,9 +10,11 @@ from common.types.timeouts import Timeouts
 
 GRPC = "127.0.0.1:50051"
 FLEET = "127.0.0.1:50052"
-DEVICES = ("cpu", "cuda")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-TRANSPORTS = ("shm", "tcp")
+DEVICE_SHARE = 0.9  # of a device's memory: the driver and others keep some
+HOST_TRANSPORTS = ("shm", "tcp")
+TRANSPORTS = ("cuda_ipc", *HOST_TRANSPORTS)
+ALL_TRANSPORTS = (*TRANSPORTS, "nccl")
 LOG_FORMATS = ("text", "json")
 MODES = ("auto", "handoff", "local")
 
@@ -70,7 +72,11 @@ class WorkerConfig:
         default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
     )
     name: str = field(default="", metadata=about("unique in the fleet; role and process when empty", "NAME"))
-    device: str = field(default="cpu", metadata=about("where to compute", choices=DEVICES))
+    device: str = field(default="cpu", metadata=about("where to compute; cuda is cuda:0", "cpu|cuda[:N]", device=True))
+    device_share: float = field(
+        default=DEVICE_SHARE,
+        metadata=about("of a device's memory, the part this worker may use", "X", least=0.01, most=1),
+    )
     dtype: str = field(default="auto", metadata=about("of weights and KV", "TYPE", choices=DTYPES))
     kv_memory: int = field(default=0, metadata=about("memory for KV blocks, such as 2GiB, or auto", size=True))
     num_blocks: int = field(default=0, metadata=about("KV blocks; 0 is what fits kv-memory", "N", least=0))
@@ -84,7 +90,7 @@ class WorkerConfig:
         default="", repr=False, metadata=about("key of the prefix hashes, the same in the whole fleet", secret=True)
     )
     transports: tuple[str, ...] = field(
-        default=TRANSPORTS, metadata=about("ways KV may travel", "NAME,...", choices=TRANSPORTS)
+        default=TRANSPORTS, metadata=about("ways KV may travel", "NAME,...", choices=ALL_TRANSPORTS)
     )
     log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
     timeouts: Timeouts = field(default=Timeouts(), metadata=about("time-outs; in seconds where they end in -s"))
@@ -105,7 +111,9 @@ class UpConfig:
     expose: bool = field(
         default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
     )
-    device: str = field(default="cpu", metadata=about("where to compute", choices=DEVICES))
+    devices: tuple[str, ...] = field(
+        default=("cpu",), metadata=about("where to compute; workers take them in turn", "cpu|cuda[:N],...", device=True)
+    )
     dtype: str = field(default="auto", metadata=about("of weights and KV", "TYPE", choices=DTYPES))
     kv_memory: int = field(default=0, metadata=about("memory for KV blocks of each worker, such as 2GiB", size=True))
     threads: int = field(default=0, metadata=about("threads of each worker; 0 shares the cores out", "N", least=0))

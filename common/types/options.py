@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
+from common.types.device import parse_device
 from common.types.errors import StartupError
 
 TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -26,8 +27,10 @@ def about(
     *,
     choices: tuple[str, ...] = (),
     least: float | None = None,
+    most: float | None = None,
     size: bool = False,
     address: bool = False,
+    device: bool = False,
     secret: bool = False,
     positional: bool = False,
 ) -> dict[str, Any]:
@@ -37,8 +40,10 @@ def about(
         "value": value,
         "choices": choices,
         "least": least,
+        "most": most,
         "size": size,
         "address": address,
+        "device": device,
         "secret": secret,
         "positional": positional,
     }
@@ -56,8 +61,10 @@ class Option:
     value: str = ""
     choices: tuple[str, ...] = ()
     least: float | None = None
+    most: float | None = None
     size: bool = False
     address: bool = False
+    device: bool = False
     secret: bool = False
     positional: bool = False
 
@@ -82,8 +89,12 @@ class Option:
                 raise ConfigError(f"{source} is {text!r}", f"Choose one of {', '.join(self.choices)}")
             if self.address and text and not is_address(str(text)):
                 raise ConfigError(f"{source} is {text!r}", "Write it as HOST:PORT")
+            if self.device and parse_device(str(text)) is None:
+                raise ConfigError(f"{source} is {text!r}", "Choose cpu, cuda, or one device such as cuda:1")
         if self.least is not None and value < self.least:
             raise ConfigError(f"{source} is {value}", f"It must be at least {self.least:g}")
+        if self.most is not None and value > self.most:
+            raise ConfigError(f"{source} is {value}", f"It must be at most {self.most:g}")
         return value
 
     def _convert(self, raw: object, source: str) -> Any:

@@ -67,3 +67,14 @@ def test_an_any_address_is_not_dialled() -> None:
     assert reachable("0.0.0.0:5") == "127.0.0.1:5"
     assert reachable("[::]:5") == "[::1]:5"
     assert reachable("host:5") == "host:5"
+
+
+def test_workers_take_the_devices_in_turn_and_share_their_memory_out() -> None:
+    _, *specs = plan(UpConfig(model="m", prefill=1, decode=2, devices=("cuda:1", "cuda:0")), [0], {})
+    assert [worker(spec).device for spec in specs] == ["cuda:1", "cuda:0", "cuda:1"]
+    assert [worker(spec).device_share for spec in specs] == [0.45, 0.9, 0.45]
+
+
+def test_workers_on_the_cpu_are_told_so() -> None:
+    _, *specs = plan(UpConfig(model="m"), [0], {})
+    assert [worker(spec).device for spec in specs] == ["cpu", "cpu"]

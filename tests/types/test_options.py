@@ -70,6 +70,19 @@ def test_least() -> None:
         option(int, least=1).parse("0", "--x")
 
 
+def test_most() -> None:
+    assert option(float, most=1).parse("1", "--x") == 1
+    with pytest.raises(ConfigError, match="at most 1"):
+        option(float, most=1).parse("1.5", "--x")
+
+
+def test_devices() -> None:
+    assert option(str, device=True).parse("cuda:1", "--device") == "cuda:1"
+    assert option(tuple, device=True).parse("cuda:1, cpu", "--device") == ("cuda:1", "cpu")
+    with pytest.raises(ConfigError, match="Choose cpu, cuda, or one device such as cuda:1"):
+        option(str, device=True).parse("gpu", "--device")
+
+
 @pytest.mark.parametrize(
     ("text", "num_bytes"),
     [("2GiB", 2**31), ("512 mib", 2**29), ("1.5KiB", 1536), ("1gb", 10**9), ("4096", 4096), ("auto", 0), ("7B", 7)],

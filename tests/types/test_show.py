@@ -27,7 +27,7 @@ def test_help_names_every_setting(cls: type) -> None:
 def test_help_tells_defaults_and_choices() -> None:
     lines = help_text(UpConfig, "baton up")
     assert "prefill workers (1)" in lines
-    assert "--device cpu|cuda" in lines
+    assert "--devices cpu|cuda[:N],..." in lines
     assert "--no-pin does not" in lines
     assert "--lease-s 10" in help_text(WorkerConfig, "prog")
 
