@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from common.engine.messages import Command, Drop, Event, Joined, Refused, Reserved, Started, StepTokens
 from common.types.attempt import Attempt
-from common.types.errors import DeadlinePassed, InvalidRequest, StaleAttempt
+from common.types.errors import ConstraintFailed, DeadlinePassed, InvalidRequest, StaleAttempt
 from common.types.handoff import FailureKind
 from common.types.ids import AttemptId
 from common.types.kv import KVLayout
@@ -27,6 +27,7 @@ DETAILS = {
     FailureKind.DRAINING: "this worker is draining",
     FailureKind.TIMEOUT: "the hand-off took longer than it may",
     FailureKind.INTERNAL: "the sequence failed inside the worker",
+    FailureKind.CONSTRAINT: "the constraint cannot be enforced any further",
 }
 
 
@@ -183,6 +184,8 @@ class Decoding:
 
 
 def _kind_of(error: Exception) -> FailureKind:
+    if isinstance(error, ConstraintFailed):
+        return FailureKind.CONSTRAINT
     if isinstance(error, InvalidRequest):
         return FailureKind.TOO_LARGE
     return FailureKind.DEADLINE if isinstance(error, DeadlinePassed) else FailureKind.INTERNAL

@@ -27,6 +27,7 @@ FAILURE_KINDS = {
     FailureKind.DRAINING: decode_pb2.FAILURE_KIND_DRAINING,
     FailureKind.TIMEOUT: decode_pb2.FAILURE_KIND_TIMEOUT,
     FailureKind.INTERNAL: decode_pb2.FAILURE_KIND_INTERNAL,
+    FailureKind.CONSTRAINT: decode_pb2.FAILURE_KIND_CONSTRAINT,
 }
 
 

@@ -6,6 +6,8 @@ The same for every front: gRPC today, HTTP gateways later. Knows nothing of limi
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from common.types.constraint import Constraint
+
 
 @dataclass(frozen=True, slots=True)
 class ChatAsk:
@@ -43,3 +45,4 @@ class Ask:
     logprobs: int | None = None
     prompt_logprobs: int | None = None
     explain: bool = False
+    constraint: Constraint | None = None

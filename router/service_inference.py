@@ -11,6 +11,7 @@ import grpc
 
 from baton.v1 import inference_pb2, inference_pb2_grpc
 from common.net.convert import finish_to_proto, logprobs_to_proto
+from common.net.convert_sampling import constraint_from_proto
 from common.net.deadlines import remaining_s
 from common.net.errors import to_status
 from common.types.config import RouterConfig
@@ -116,6 +117,7 @@ def _ask(request: inference_pb2.GenerateRequest) -> Ask:
         logprobs=request.logprobs if request.HasField("logprobs") else None,
         prompt_logprobs=request.prompt_logprobs if request.HasField("prompt_logprobs") else None,
         explain=request.explain,
+        constraint=constraint_from_proto(request.constraint) if request.HasField("constraint") else None,
     )
 
 

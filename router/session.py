@@ -36,6 +36,7 @@ FAILURE_KINDS: Mapping[int, FailureKind] = {
     decode_pb2.FAILURE_KIND_DRAINING: FailureKind.DRAINING,
     decode_pb2.FAILURE_KIND_TIMEOUT: FailureKind.TIMEOUT,
     decode_pb2.FAILURE_KIND_INTERNAL: FailureKind.INTERNAL,
+    decode_pb2.FAILURE_KIND_CONSTRAINT: FailureKind.CONSTRAINT,
 }
 _log = logging.getLogger("baton.router.session")
 _Call = grpc.aio.StreamStreamCall[decode_pb2.SessionRequest, decode_pb2.SessionResponse]

@@ -121,6 +121,7 @@ def validate(ask: Ask, token_ids: tuple[int, ...], limits: Limits, *, id: str, s
         stop_token_ids=tuple(dict.fromkeys((*ask.stop_token_ids, *end))),
         logprobs=ask.logprobs,
         prompt_logprobs=ask.prompt_logprobs,
+        constraint=ask.constraint,
     )
     return Request(id, token_ids, sampling, num_choices, ask.stop, ask.explain)
 

@@ -18,6 +18,7 @@ class FailureKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_KIND_DRAINING: _ClassVar[FailureKind]
     FAILURE_KIND_TIMEOUT: _ClassVar[FailureKind]
     FAILURE_KIND_INTERNAL: _ClassVar[FailureKind]
+    FAILURE_KIND_CONSTRAINT: _ClassVar[FailureKind]
 FAILURE_KIND_UNSPECIFIED: FailureKind
 FAILURE_KIND_SOURCE_LOST: FailureKind
 FAILURE_KIND_TOO_LARGE: FailureKind
@@ -26,6 +27,7 @@ FAILURE_KIND_STALE: FailureKind
 FAILURE_KIND_DRAINING: FailureKind
 FAILURE_KIND_TIMEOUT: FailureKind
 FAILURE_KIND_INTERNAL: FailureKind
+FAILURE_KIND_CONSTRAINT: FailureKind
 
 class SessionRequest(_message.Message):
     __slots__ = ("open", "attach", "cancel", "credit", "meet")

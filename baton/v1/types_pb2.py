@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62\x61ton/v1/types.proto\x12\x08\x62\x61ton.v1\"/\n\tAttemptId\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\"\xb5\x03\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x35\n\nlogit_bias\x18\x08 \x03(\x0b\x32!.baton.v1.Sampling.LogitBiasEntry\x12\x11\n\x04seed\x18\t \x01(\x04H\x07\x88\x01\x01\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x07\n\x05_seed\"/\n\nTopLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"U\n\rTokenLogprobs\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12!\n\x03top\x18\x03 \x03(\x0b\x32\x14.baton.v1.TopLogprob\"\x92\x01\n\x0cSampledToken\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\r\x12\x10\n\x08token_id\x18\x03 \x01(\r\x12)\n\x08logprobs\x18\x04 \x01(\x0b\x32\x17.baton.v1.TokenLogprobs\x12&\n\x06\x66inish\x18\x05 \x01(\x0e\x32\x16.baton.v1.FinishReason\"\xba\x03\n\x10ResolvedSampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x02\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\r\n\x05top_p\x18\x03 \x01(\x02\x12\r\n\x05min_p\x18\x04 \x01(\x02\x12\x1a\n\x12repetition_penalty\x18\x05 \x01(\x02\x12\x18\n\x10presence_penalty\x18\x06 \x01(\x02\x12\x19\n\x11\x66requency_penalty\x18\x07 \x01(\x02\x12=\n\nlogit_bias\x18\x08 \x03(\x0b\x32).baton.v1.ResolvedSampling.LogitBiasEntry\x12\x0c\n\x04seed\x18\t \x01(\x06\x12\x12\n\nmax_tokens\x18\n \x01(\r\x12\x12\n\nmin_tokens\x18\x0b \x01(\r\x12\x16\n\x0estop_token_ids\x18\x0c \x03(\r\x12\x15\n\x08logprobs\x18\r \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fprompt_logprobs\x18\x0e \x01(\rH\x01\x88\x01\x01\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0b\n\t_logprobsB\x12\n\x10_prompt_logprobs\"%\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04tail\x18\x02 \x03(\r\"\xbd\x01\n\x07\x41ttempt\x12\x1f\n\x02id\x18\x01 \x01(\x0b\x32\x13.baton.v1.AttemptId\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12\x19\n\x11num_prompt_tokens\x18\x03 \x01(\r\x12!\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x10.baton.v1.Choice\x12,\n\x08sampling\x18\x05 \x01(\x0b\x32\x1a.baton.v1.ResolvedSampling\x12\x12\n\ncache_salt\x18\x06 \x01(\x0c*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROLE_PREFILL\x10\x01\x12\x0f\n\x0bROLE_DECODE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62\x61ton/v1/types.proto\x12\x08\x62\x61ton.v1\"/\n\tAttemptId\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\"D\n\nConstraint\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.baton.v1.ConstraintKind\x12\x0e\n\x06source\x18\x02 \x01(\t\"\xb5\x03\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x35\n\nlogit_bias\x18\x08 \x03(\x0b\x32!.baton.v1.Sampling.LogitBiasEntry\x12\x11\n\x04seed\x18\t \x01(\x04H\x07\x88\x01\x01\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x07\n\x05_seed\"/\n\nTopLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"U\n\rTokenLogprobs\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12!\n\x03top\x18\x03 \x03(\x0b\x32\x14.baton.v1.TopLogprob\"\x92\x01\n\x0cSampledToken\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\r\x12\x10\n\x08token_id\x18\x03 \x01(\r\x12)\n\x08logprobs\x18\x04 \x01(\x0b\x32\x17.baton.v1.TokenLogprobs\x12&\n\x06\x66inish\x18\x05 \x01(\x0e\x32\x16.baton.v1.FinishReason\"\xe4\x03\n\x10ResolvedSampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x02\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\r\n\x05top_p\x18\x03 \x01(\x02\x12\r\n\x05min_p\x18\x04 \x01(\x02\x12\x1a\n\x12repetition_penalty\x18\x05 \x01(\x02\x12\x18\n\x10presence_penalty\x18\x06 \x01(\x02\x12\x19\n\x11\x66requency_penalty\x18\x07 \x01(\x02\x12=\n\nlogit_bias\x18\x08 \x03(\x0b\x32).baton.v1.ResolvedSampling.LogitBiasEntry\x12\x0c\n\x04seed\x18\t \x01(\x06\x12\x12\n\nmax_tokens\x18\n \x01(\r\x12\x12\n\nmin_tokens\x18\x0b \x01(\r\x12\x16\n\x0estop_token_ids\x18\x0c \x03(\r\x12\x15\n\x08logprobs\x18\r \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fprompt_logprobs\x18\x0e \x01(\rH\x01\x88\x01\x01\x12(\n\nconstraint\x18\x0f \x01(\x0b\x32\x14.baton.v1.Constraint\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0b\n\t_logprobsB\x12\n\x10_prompt_logprobs\"%\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04tail\x18\x02 \x03(\r\"\xbd\x01\n\x07\x41ttempt\x12\x1f\n\x02id\x18\x01 \x01(\x0b\x32\x13.baton.v1.AttemptId\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12\x19\n\x11num_prompt_tokens\x18\x03 \x01(\r\x12!\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x10.baton.v1.Choice\x12,\n\x08sampling\x18\x05 \x01(\x0b\x32\x1a.baton.v1.ResolvedSampling\x12\x12\n\ncache_salt\x18\x06 \x01(\x0c*\xc7\x01\n\x0e\x43onstraintKind\x12\x1f\n\x1b\x43ONSTRAINT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43ONSTRAINT_KIND_JSON_OBJECT\x10\x01\x12\x1f\n\x1b\x43ONSTRAINT_KIND_JSON_SCHEMA\x10\x02\x12\x19\n\x15\x43ONSTRAINT_KIND_REGEX\x10\x03\x12\x1b\n\x17\x43ONSTRAINT_KIND_GRAMMAR\x10\x04\x12\x1a\n\x16\x43ONSTRAINT_KIND_CHOICE\x10\x05*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROLE_PREFILL\x10\x01\x12\x0f\n\x0bROLE_DECODE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +35,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAMPLING_LOGITBIASENTRY']._serialized_options = b'8\001'
   _globals['_RESOLVEDSAMPLING_LOGITBIASENTRY']._loaded_options = None
   _globals['_RESOLVEDSAMPLING_LOGITBIASENTRY']._serialized_options = b'8\001'
-  _globals['_FINISHREASON']._serialized_start=1509
-  _globals['_FINISHREASON']._serialized_end=1604
-  _globals['_ROLE']._serialized_start=1606
-  _globals['_ROLE']._serialized_end=1669
+  _globals['_CONSTRAINTKIND']._serialized_start=1622
+  _globals['_CONSTRAINTKIND']._serialized_end=1821
+  _globals['_FINISHREASON']._serialized_start=1823
+  _globals['_FINISHREASON']._serialized_end=1918
+  _globals['_ROLE']._serialized_start=1920
+  _globals['_ROLE']._serialized_end=1983
   _globals['_ATTEMPTID']._serialized_start=34
   _globals['_ATTEMPTID']._serialized_end=81
   _globals['_TOKENIDS']._serialized_start=83
   _globals['_TOKENIDS']._serialized_end=106
-  _globals['_SAMPLING']._serialized_start=109
-  _globals['_SAMPLING']._serialized_end=546
-  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_start=377
-  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_end=425
-  _globals['_TOPLOGPROB']._serialized_start=548
-  _globals['_TOPLOGPROB']._serialized_end=595
-  _globals['_TOKENLOGPROBS']._serialized_start=597
-  _globals['_TOKENLOGPROBS']._serialized_end=682
-  _globals['_SAMPLEDTOKEN']._serialized_start=685
-  _globals['_SAMPLEDTOKEN']._serialized_end=831
-  _globals['_RESOLVEDSAMPLING']._serialized_start=834
-  _globals['_RESOLVEDSAMPLING']._serialized_end=1276
-  _globals['_RESOLVEDSAMPLING_LOGITBIASENTRY']._serialized_start=377
-  _globals['_RESOLVEDSAMPLING_LOGITBIASENTRY']._serialized_end=425
-  _globals['_CHOICE']._serialized_start=1278
-  _globals['_CHOICE']._serialized_end=1315
-  _globals['_ATTEMPT']._serialized_start=1318
-  _globals['_ATTEMPT']._serialized_end=1507
+  _globals['_CONSTRAINT']._serialized_start=108
+  _globals['_CONSTRAINT']._serialized_end=176
+  _globals['_SAMPLING']._serialized_start=179
+  _globals['_SAMPLING']._serialized_end=616
+  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_start=447
+  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_end=495
+  _globals['_TOPLOGPROB']._serialized_start=618
+  _globals['_TOPLOGPROB']._serialized_end=665
+  _globals['_TOKENLOGPROBS']._serialized_start=667
+  _globals['_TOKENLOGPROBS']._serialized_end=752
+  _globals['_SAMPLEDTOKEN']._serialized_start=755
+  _globals['_SAMPLEDTOKEN']._serialized_end=901
+  _globals['_RESOLVEDSAMPLING']._serialized_start=904
+  _globals['_RESOLVEDSAMPLING']._serialized_end=1388
+  _globals['_RESOLVEDSAMPLING_LOGITBIASENTRY']._serialized_start=447
+  _globals['_RESOLVEDSAMPLING_LOGITBIASENTRY']._serialized_end=495
+  _globals['_CHOICE']._serialized_start=1390
+  _globals['_CHOICE']._serialized_end=1427
+  _globals['_ATTEMPT']._serialized_start=1430
+  _globals['_ATTEMPT']._serialized_end=1619
 # @@protoc_insertion_point(module_scope)

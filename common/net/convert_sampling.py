@@ -5,7 +5,31 @@ Knows nothing of what a server is willing to serve (longest answer, most alterna
 
 from baton.v1 import types_pb2
 from common.net import wire
+from common.types.constraint import Constraint, ConstraintKind
+from common.types.errors import invalid
 from common.types.sampling import Sampling
+
+_KINDS: dict[ConstraintKind, types_pb2.ConstraintKind] = {
+    ConstraintKind.JSON_OBJECT: types_pb2.CONSTRAINT_KIND_JSON_OBJECT,
+    ConstraintKind.JSON_SCHEMA: types_pb2.CONSTRAINT_KIND_JSON_SCHEMA,
+    ConstraintKind.REGEX: types_pb2.CONSTRAINT_KIND_REGEX,
+    ConstraintKind.GRAMMAR: types_pb2.CONSTRAINT_KIND_GRAMMAR,
+    ConstraintKind.CHOICE: types_pb2.CONSTRAINT_KIND_CHOICE,
+}
+_KINDS_BACK: dict[int, ConstraintKind] = {number: kind for kind, number in _KINDS.items()}
+
+
+def constraint_to_proto(constraint: Constraint) -> types_pb2.Constraint:
+    return types_pb2.Constraint(kind=_KINDS[constraint.kind], source=constraint.source)
+
+
+def constraint_from_proto(message: types_pb2.Constraint, field: str = "constraint") -> Constraint:
+    """Whether its source means anything is not looked at."""
+    if message.kind not in _KINDS_BACK:
+        raise invalid(field, "must be of a known kind")
+    if len(message.source) > wire.MAX_CONSTRAINT_CHARS:
+        raise invalid(field, f"must have at most {wire.MAX_CONSTRAINT_CHARS} characters")
+    return Constraint(_KINDS_BACK[message.kind], message.source)
 
 
 def sampling_to_proto(sampling: Sampling) -> types_pb2.ResolvedSampling:
@@ -24,6 +48,7 @@ def sampling_to_proto(sampling: Sampling) -> types_pb2.ResolvedSampling:
         stop_token_ids=sampling.stop_token_ids,
         logprobs=sampling.logprobs,
         prompt_logprobs=sampling.prompt_logprobs,
+        constraint=None if sampling.constraint is None else constraint_to_proto(sampling.constraint),
     )
 
 
@@ -44,6 +69,11 @@ def sampling_from_proto(message: types_pb2.ResolvedSampling, prefix: str = "samp
             stop_token_ids=tuple(message.stop_token_ids),
             logprobs=message.logprobs if message.HasField("logprobs") else None,
             prompt_logprobs=message.prompt_logprobs if message.HasField("prompt_logprobs") else None,
+            constraint=(
+                constraint_from_proto(message.constraint, prefix + "constraint")
+                if message.HasField("constraint")
+                else None
+            ),
         ),
         prefix,
     )

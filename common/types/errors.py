@@ -31,6 +31,13 @@ def invalid(field: str, description: str) -> InvalidRequest:
     return InvalidRequest(Violation(field, description))
 
 
+class ConstraintFailed(InvalidRequest):
+    """The request's constraint was accepted, and yet cannot be enforced to the end of the answer."""
+
+    def __init__(self) -> None:
+        super().__init__(Violation("constraint", "grew too large to be enforced while the answer was written"))
+
+
 class NotFound(BatonError):
     """A model or member of that name is not known."""
 

@@ -29,3 +29,4 @@ class FailureKind(Enum):
     DRAINING = "draining"
     TIMEOUT = "timeout"
     INTERNAL = "internal"
+    CONSTRAINT = "constraint"

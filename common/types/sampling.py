@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from common.types.constraint import Constraint
+
 
 class FinishReason(Enum):
     """Why a choice ended."""
@@ -33,6 +35,7 @@ class Sampling:
     stop_token_ids: tuple[int, ...] = ()
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    constraint: Constraint | None = None
 
     @property
     def greedy(self) -> bool:

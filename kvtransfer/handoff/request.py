@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from common.types.attempt import Attempt
-from common.types.errors import BatonError, Cancelled, DeadlinePassed, InvalidRequest, NotFound, Unavailable, invalid
+from common.types.errors import (
+    BatonError,
+    Cancelled,
+    ConstraintFailed,
+    DeadlinePassed,
+    InvalidRequest,
+    NotFound,
+    Unavailable,
+    invalid,
+)
 from common.types.handoff import FailureKind
 from common.types.ids import AttemptId, Role
 from common.types.sampling import SampledToken, TokenLogprobs
@@ -256,6 +265,8 @@ class RequestRun:
             return DeadlinePassed(self.state.value)
         if failure is FailureKind.TOO_LARGE:
             return invalid("prompt", "this request does not fit the memory of a worker")
+        if failure is FailureKind.CONSTRAINT:
+            return ConstraintFailed()
         return Unavailable(f"{leg.value} failed: {failure.value}; no further attempt is left", leg.value)
 
     def _next_attempt(self) -> Attempt:
@@ -278,4 +289,4 @@ def _is_final(failure: Failure) -> bool:
     """Failures another attempt would meet again."""
     if isinstance(failure, BatonError):
         return isinstance(failure, InvalidRequest | NotFound | DeadlinePassed | Cancelled)
-    return failure in (FailureKind.TOO_LARGE, FailureKind.DEADLINE)
+    return failure in (FailureKind.TOO_LARGE, FailureKind.DEADLINE, FailureKind.CONSTRAINT)

@@ -3,7 +3,16 @@
 import pytest
 
 from common.types.attempt import Attempt, Choice
-from common.types.errors import BatonError, Cancelled, DeadlinePassed, InvalidRequest, Overloaded, Unavailable, invalid
+from common.types.errors import (
+    BatonError,
+    Cancelled,
+    ConstraintFailed,
+    DeadlinePassed,
+    InvalidRequest,
+    Overloaded,
+    Unavailable,
+    invalid,
+)
 from common.types.handoff import FailureKind
 from common.types.ids import Role
 from common.types.sampling import FinishReason, SampledToken
@@ -24,6 +33,7 @@ from tests.handoff.samples import LATER, X, attempt
 P, D, D2 = MemberId("prefill-1", 11), MemberId("decode-1", 21), MemberId("decode-2", 22)
 NOBODY: frozenset[MemberId] = frozenset()
 DEADLINE_S = 60.0
+FINAL_KINDS = (FailureKind.TOO_LARGE, FailureKind.DEADLINE, FailureKind.CONSTRAINT)
 
 
 def begun(first: Attempt | None = None) -> RequestRun:
@@ -101,7 +111,7 @@ def test_what_comes_late_or_twice_routes_nothing() -> None:
     assert run.started(X) == ()
 
 
-@pytest.mark.parametrize("kind", [k for k in FailureKind if k not in (FailureKind.TOO_LARGE, FailureKind.DEADLINE)])
+@pytest.mark.parametrize("kind", [k for k in FailureKind if k not in FINAL_KINDS])
 def test_a_failed_leg_ends_the_attempt_and_another_begins(kind: FailureKind) -> None:
     run = attached()
     cancel, choose = fail(run, Role.DECODE, kind)
@@ -140,6 +150,7 @@ def test_the_fleets_retry_budget_counts() -> None:
 def test_failures_another_attempt_would_meet_again_are_final() -> None:
     assert isinstance(error_of(fail(attached(), Role.DECODE, FailureKind.TOO_LARGE)), InvalidRequest)
     assert isinstance(error_of(fail(attached(), Role.DECODE, FailureKind.DEADLINE)), DeadlinePassed)
+    assert isinstance(error_of(fail(attached(), Role.DECODE, FailureKind.CONSTRAINT)), ConstraintFailed)
     refused = invalid("prompt", "too long")
     assert error_of(fail(prefilling(), Role.PREFILL, refused)) is refused
 
