@@ -19,6 +19,7 @@ class Batch:
     def __init__(self, limits: Limits, tables: BlockTables) -> None:
         self.running: dict[Sequence, None] = {}
         self.waiting: list[Sequence] = []
+        self.num_preempted = 0
         self._limits = limits
         self._tables = tables
 
@@ -83,5 +84,6 @@ class Batch:
             takes.pop(victim, None)
             copies.pop(victim, None)
             self.remove(victim)
+            self.num_preempted += 1
             insort(self.waiting, victim, key=lambda seq: seq.arrival)
         return False

@@ -56,6 +56,7 @@ class DecodeScheduler:
     def accept(self, command: Command, now: float) -> tuple[Event, ...]:
         if self._planned is not None:
             raise RuntimeError("a command came between plan and commit")
+        self._tables.pool.now = now
         events: list[Event] = []
         match command:
             case Reserve(attempt):
@@ -87,6 +88,7 @@ class DecodeScheduler:
 
     def commit(self, plan: StepPlan, result: StepResult, now: float) -> tuple[Event, ...]:
         sequences, self._planned = self._planned or [], None
+        self._tables.pool.now = now
         self._tables.settle()
         self._pace.note(plan.num_tokens - plan.num_decode, result.seconds)
         drawn = drawn_tokens(plan, result, self.limits.max_model_tokens)
@@ -119,7 +121,9 @@ class DecodeScheduler:
         """Waiting hand-offs are no backlog: their prompts are computed elsewhere."""
         chunked = sum(seq.num_remaining for seq in self._batch.running if seq.num_remaining > 1)
         queued = sum(seq.num_remaining for seq in self._batch.waiting if self._is_computed_here(seq))
-        return self._pace.load(self._tables.pool, len(self._batch.running), len(self._batch.waiting), chunked + queued)
+        batch = self._batch
+        num_running, num_waiting = len(batch.running), len(batch.waiting)
+        return self._pace.load(self._tables, num_running, num_waiting, chunked + queued, batch.num_preempted)
 
     def _enter(self, attempt: Attempt, now: float, local: bool) -> list[Event]:
         if attempt.id in self._residents:

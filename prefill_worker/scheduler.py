@@ -69,6 +69,7 @@ class PrefillScheduler:
     def accept(self, command: Command, now: float) -> tuple[Event, ...]:
         if self._planned is not None:
             raise RuntimeError("a command came between plan and commit")
+        self._tables.pool.now = now
         match command:
             case Submit(attempt, lend):
                 if attempt.id in self._runs:
@@ -98,6 +99,7 @@ class PrefillScheduler:
 
     def commit(self, plan: StepPlan, result: StepResult, now: float) -> tuple[Event, ...]:
         sequences, self._planned = self._planned or [], None
+        self._tables.pool.now = now
         self._pace.note(plan.num_tokens, result.seconds)
         for block, checksum in zip(plan.final_blocks, result.checksums, strict=True):
             self._checksums[block] = (self._tables.pool.generation(block), checksum)
@@ -126,7 +128,7 @@ class PrefillScheduler:
     def load(self) -> EngineLoad:
         backlog = sum(run.sequence.num_remaining for run in self._waiting.values())
         backlog += sum(run.sequence.num_remaining for run in self._running.values())
-        return self._pace.load(self._tables.pool, len(self._running), len(self._waiting), backlog)
+        return self._pace.load(self._tables, len(self._running), len(self._waiting), backlog)
 
     def _choose(self, now: float, events: list[Event]) -> list[tuple[Run, int]]:
         """Who computes how much in the next pass; starts those for whom there is room."""

@@ -18,6 +18,14 @@ from common.cache.prefix import PrefixIndex
 
 
 @dataclass(frozen=True, slots=True)
+class Oldest:
+    """When the block that has been cached the longest became so, and the one in quarantine; None without any."""
+
+    cached_at: float | None
+    quarantined_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class PoolCounts:
     """Every block is counted exactly once; sealed means owned and promised to a fetcher."""
 
@@ -33,18 +41,19 @@ class PoolCounts:
 
 
 class BlockPool:
-    """References per block, and what follows from them."""
+    """References per block, and what follows from them. `now` is the owner's to set: blocks remember it."""
 
     def __init__(self, num_blocks: int, index: PrefixIndex | None = None) -> None:
         self.num_blocks = num_blocks
         self._index = index
         self._free = list(range(num_blocks))  # a heap: low numbers first keeps neighbours together for the copies
-        self._cached: OrderedDict[int, None] = OrderedDict()  # least recently used first
+        self._cached: OrderedDict[int, float] = OrderedDict()  # least recently used first, and since when
         self._refs = [0] * num_blocks
         self._seals = [0] * num_blocks
         self._generations = [0] * num_blocks
-        self._quarantined: set[int] = set()
+        self._quarantined: dict[int, float] = {}
         self._num_sealed = 0
+        self.now = 0.0
 
     @property
     def num_available(self) -> int:
@@ -110,7 +119,7 @@ class BlockPool:
         for block in blocks:
             if self._refs[block] != 1 or self._seals[block] or self._named(block):
                 raise RuntimeError(f"block {block} is shared and cannot be quarantined")
-            self._quarantined.add(block)
+            self._quarantined[block] = self.now
 
     def counts(self) -> PoolCounts:
         num_idle = self.num_available
@@ -118,19 +127,23 @@ class BlockPool:
         num_owned = self.num_blocks - num_idle - num_quarantined - self._num_sealed
         return PoolCounts(len(self._free), len(self._cached), num_owned, self._num_sealed, num_quarantined)
 
+    def oldest(self) -> Oldest:
+        return Oldest(next(iter(self._cached.values()), None), next(iter(self._quarantined.values()), None))
+
     def check(self) -> None:
         """Raises unless every block is in exactly one state and the counts sum to the pool."""
         free = set(self._free)
-        states = {"free": free, "cached": set(self._cached), "quarantined": self._quarantined}
+        states = {"free": free, "cached": set(self._cached), "quarantined": set(self._quarantined)}
         states["sealed"] = {block for block in range(self.num_blocks) if self._seals[block]}
-        states["owned"] = {b for b in range(self.num_blocks) if self._refs[b]} - states["sealed"] - self._quarantined
+        held = {block for block in range(self.num_blocks) if self._refs[block]}
+        states["owned"] = held - states["sealed"] - states["quarantined"]
         counts, total = self.counts(), sum(len(blocks) for blocks in states.values())
         sound = (
             total == self.num_blocks == counts.num_blocks == len(set().union(*states.values()))
             and len(free) == len(self._free)
             and all(len(blocks) == getattr(counts, f"num_{state}") for state, blocks in states.items())
             and all(self._named(block) for block in self._cached)
-            and not any(self._named(block) for block in free | self._quarantined)
+            and not any(self._named(block) for block in free | states["quarantined"])
             and all(not self._refs[block] for block in free | states["cached"])
             and all(self._refs[block] == 1 for block in self._quarantined)
             and all(0 <= seals <= refs for seals, refs in zip(self._seals, self._refs, strict=True))
@@ -143,9 +156,9 @@ class BlockPool:
 
     def _retire(self, block: int) -> None:
         if self._named(block):
-            self._cached[block] = None
+            self._cached[block] = self.now
         else:
-            self._quarantined.discard(block)
+            self._quarantined.pop(block, None)
             heapq.heappush(self._free, block)
 
     def _evict(self) -> None:

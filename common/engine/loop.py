@@ -13,6 +13,8 @@ from typing import Protocol
 
 from common.engine.messages import Command, EngineLoad, Event
 from common.engine.plan import StepPlan, StepResult
+from common.engine.tally import Tally
+from common.types.member import StepTotals
 
 OnEvents = Callable[[tuple[Event, ...]], None]
 
@@ -58,6 +60,8 @@ class EngineLoop:
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
         self._load = EngineLoad()
+        self._tally = Tally()
+        self._totals = StepTotals()
 
     def start(self) -> None:
         """Returns when the thread is ready for work; raises what `prepare` raised."""
@@ -71,6 +75,10 @@ class EngineLoop:
     def load(self) -> EngineLoad:
         """From any thread: as it was after the last step."""
         return self._load
+
+    def totals(self) -> StepTotals:
+        """From any thread: all steps until the last one. What only the scheduler counts is in its load."""
+        return self._totals
 
     def stop(self) -> None:
         """Finishes the step that runs and ends the thread; commands not yet taken are lost. May be called twice."""
@@ -94,15 +102,18 @@ class EngineLoop:
         commands = self._take(wait=False)
         while commands is not None:
             events: list[Event] = []
+            began = self._clock()
             for command in commands:
-                events += self._scheduler.accept(command, self._clock())
-            plan = self._scheduler.plan(self._clock())
+                events += self._scheduler.accept(command, began)
+            plan = self._scheduler.plan(began)
             if plan is not None:
                 events += plan.events
             self._hand_over(tuple(events))
             if plan is not None:
                 result = self._run(plan)
                 self._hand_over(self._scheduler.commit(plan, result, self._clock()))
+                self._tally.note(plan, result, self._clock() - began)
+                self._totals = self._tally.totals()
             commands = self._take(wait=plan is None)
 
     def _hand_over(self, events: tuple[Event, ...]) -> None:

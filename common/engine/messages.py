@@ -154,7 +154,9 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """How busy the engine is, read after each step."""
+    """How busy the engine is, read after each step. Since when the oldest block is cached or in quarantine is on the
+    engine's clock; the last three count from the start.
+    """
 
     num_free_blocks: int = 0
     num_cached_blocks: int = 0
@@ -164,3 +166,10 @@ class EngineLoad:
     backlog_tokens: int = 0
     prefill_tokens_per_s: float = 0.0
     step_ms: float = 0.0
+    num_owned_blocks: int = 0
+    num_sealed_blocks: int = 0
+    cached_at: float | None = None
+    quarantined_at: float | None = None
+    num_queried_tokens: int = 0
+    num_hit_tokens: int = 0
+    num_preempted: int = 0

@@ -2,8 +2,8 @@
 
 from math import inf
 
-from common.cache.pool import BlockPool
 from common.engine.messages import EngineLoad
+from common.engine.tables import BlockTables
 
 _KEEP = 0.9  # share of the past that survives one step: about the last ten steps count
 _TELLING_SHARE = 8  # a chunk says something of speed from one in so many tokens of the warm-up's on
@@ -48,8 +48,10 @@ class Pace:
             return inf
         return self.step_ms / 1000 + (num_prompt_tokens / speed if num_prompt_tokens else 0.0)
 
-    def load(self, pool: BlockPool, num_running: int, num_waiting: int, backlog_tokens: int) -> EngineLoad:
-        counts = pool.counts()
+    def load(
+        self, tables: BlockTables, num_running: int, num_waiting: int, backlog_tokens: int, num_preempted: int = 0
+    ) -> EngineLoad:
+        counts, oldest = tables.pool.counts(), tables.pool.oldest()
         return EngineLoad(
             num_free_blocks=counts.num_free,
             num_cached_blocks=counts.num_cached,
@@ -59,4 +61,11 @@ class Pace:
             backlog_tokens=backlog_tokens,
             prefill_tokens_per_s=self.prefill_tokens_per_s,
             step_ms=self.step_ms,
+            num_owned_blocks=counts.num_owned,
+            num_sealed_blocks=counts.num_sealed,
+            cached_at=oldest.cached_at,
+            quarantined_at=oldest.quarantined_at,
+            num_queried_tokens=tables.num_queried_tokens,
+            num_hit_tokens=tables.num_hit_tokens,
+            num_preempted=num_preempted,
         )

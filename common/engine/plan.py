@@ -88,10 +88,12 @@ class StepResult:
     """One sample per row and one checksum per final block, both in plan order.
 
     A row whose logits leave nothing to choose (not a number, or every token excluded) yields None: its attempt fails.
-    `scores[i]` answers `works[i].score_ids`; the whole tuple may be empty when no work asked.
+    `scores[i]` answers `works[i].score_ids`; the whole tuple may be empty when no work asked. Of `seconds`, `kernel_s`
+    went by while the model ran and tokens were chosen.
     """
 
     sampled: tuple[Sampled | None, ...]
     seconds: float
     scores: tuple[tuple[TokenLogprobs, ...], ...] = ()
     checksums: tuple[int, ...] = ()
+    kernel_s: float = 0.0

@@ -39,8 +39,10 @@ class Runner:
             sources, targets = zip(*plan.copies, strict=True)
             self._storage.tensor[list(targets)] = self._storage.tensor[list(sources)]
         batch = self._batcher.pack(plan.works, plan.num_decode)
+        launched = perf_counter()
         hidden = self._decoder.forward(batch, self._storage.tensor)
         sampled = self._sample(plan, hidden, batch)
+        kernel_s = perf_counter() - launched
         scores: tuple[tuple[TokenLogprobs, ...], ...] = ()
         if any(work.score_ids for work in plan.works):
             firsts = np.cumsum([0, *batch.q_lens]).tolist()
@@ -49,7 +51,7 @@ class Runner:
                 for work, (first, end) in zip(plan.works, pairwise(firsts), strict=True)
             )
         checksums = tuple(self._checksum(block) for block in plan.final_blocks)
-        return StepResult(sampled, perf_counter() - began, scores, checksums)
+        return StepResult(sampled, perf_counter() - began, scores, checksums, kernel_s)
 
     def _sample(self, plan: StepPlan, hidden: torch.Tensor, batch: Batch) -> tuple[Sampled | None, ...]:
         if not plan.rows:

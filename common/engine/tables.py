@@ -29,6 +29,7 @@ class BlockTables:
 
     def __init__(self, pool: BlockPool, index: PrefixIndex) -> None:
         self.pool = pool
+        self.num_queried_tokens = self.num_hit_tokens = 0
         self._index = index
         self._keys = count(1)
         self._arrivals = count(1)
@@ -74,6 +75,8 @@ class BlockTables:
         num_idle_hits = sum(not self.pool.refs(block) for block in hits)
         if num_fresh + num_spare > self.pool.num_available - num_idle_hits:
             return False
+        self.num_queried_tokens += num_full * self.block_tokens
+        self.num_hit_tokens += len(hits) * self.block_tokens
         self.pool.retain(hits)
         sequence.blocks = hits + self._take(num_fresh)
         sequence.key = next(self._keys)
