@@ -17,6 +17,7 @@ from common.types.errors import InvalidRequest
 from common.types.handoff import Verdict
 from common.types.ids import AttemptId
 from common.types.kv import BlockRef, Manifest
+from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
 from kvtransfer.pull import Endpoint, FetchReport, Puller, TransportFailed
 from kvtransfer.transports.contract import ChecksumMismatch, Pair
@@ -149,6 +150,11 @@ class Lenders:
     def bytes_per_s(self) -> float:
         """Measured bandwidth of hand-offs into this worker."""
         return self._puller.bytes_per_s
+
+    @property
+    def totals(self) -> FetchTotals:
+        """All copies since the start."""
+        return self._puller.totals
 
     async def close(self) -> None:
         await self._puller.close()

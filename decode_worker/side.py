@@ -9,6 +9,7 @@ import grpc
 from baton.v1 import decode_pb2, decode_pb2_grpc
 from common.engine.messages import Command, Event
 from common.types.kv import KVLayout
+from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
 from decode_worker.decoding import Decoding
 from decode_worker.lenders import Lenders
@@ -71,6 +72,9 @@ class DecodeSide:
 
     def fetch_bytes_per_s(self) -> float:
         return self._lenders.bytes_per_s
+
+    def fetch_totals(self) -> FetchTotals:
+        return self._lenders.totals
 
     async def close(self) -> None:
         await self._decoding.close_all()

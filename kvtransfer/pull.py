@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from common.types.ids import AttemptId
 from common.types.kv import Pair
+from common.types.member import FetchTotals
+from kvtransfer.fetched import Fetched
 from kvtransfer.lines import Connect, Endpoint, Lines
 from kvtransfer.probe import Warn
 from kvtransfer.transports.contract import ChecksumMismatch, FetchingTransport, FetchReport, PoolBytes, TransportFailed
@@ -38,11 +40,17 @@ class Puller:
         self._own = own
         self._lines = Lines(own, epoch, transports, connect, stall_s=stall_s, warn=warn)
         self._bytes_per_s = 0.0
+        self._fetched = Fetched()
 
     @property
     def bytes_per_s(self) -> float:
         """What hand-offs into this worker bring per second: measured at first, then a moving average."""
         return self._bytes_per_s
+
+    @property
+    def totals(self) -> FetchTotals:
+        """All fetches since the start."""
+        return self._fetched.totals()
 
     async def meet(self, lender: Endpoint) -> None:
         """Connects and measures ahead of the first fetch; that there is no connection is for a fetch to say."""
@@ -64,6 +72,7 @@ class Puller:
             try:
                 await best.transport.fetch(attempt, [pairs[position] for position in left])
             except ChecksumMismatch as mismatch:
+                self._fetched.mismatch()
                 raise ChecksumMismatch(left[mismatch.position], mismatch.source) from None
             except TransportFailed as failure:
                 reason = failure.reason
@@ -75,6 +84,7 @@ class Puller:
                 return self._report(len(pairs), len(left), time.perf_counter() - started, best.transport.name)
             finally:
                 line.num_fetches -= 1
+        self._fetched.failed()
         raise TransportFailed(reason, frozenset(range(len(pairs))) - frozenset(left))
 
     def in_flight(self, attempt: AttemptId) -> int:
@@ -117,4 +127,5 @@ class Puller:
         if num_carried and seconds > 0:
             speed = num_carried * self._own.block_bytes / seconds
             self._bytes_per_s = SPEED_MEMORY * self._bytes_per_s + (1 - SPEED_MEMORY) * speed
+        self._fetched.add(transport, num_carried * self._own.block_bytes, seconds)
         return FetchReport(num_blocks * self._own.block_bytes, seconds, transport)

@@ -7,6 +7,7 @@ import grpc
 
 from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc, prefill_pb2, prefill_pb2_grpc
 from common.engine.messages import Command, Event
+from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
 from kvtransfer.transports.contract import PoolBytes
 from kvtransfer.transports.table import lending_transports
@@ -76,6 +77,9 @@ class PrefillSide:
 
     def fetch_bytes_per_s(self) -> float:
         return 0.0
+
+    def fetch_totals(self) -> FetchTotals:
+        return FetchTotals()
 
     async def close(self) -> None:
         for transport in self._transports:

@@ -13,13 +13,14 @@ from typing import Protocol
 import grpc
 
 from common.engine.messages import EngineLoad, Event, PrefixChanged
+from common.engine.report import SideState, make_report
 from common.net.background import Background
 from common.net.health import Health
 from common.net.join import Membership, Orders
 from common.net.server import bind, make_server, split_address
 from common.types.config import WorkerConfig
 from common.types.errors import StartupError
-from common.types.member import Hello, Load
+from common.types.member import FetchTotals, Hello, Load, StepTotals
 from common.types.timeouts import Timeouts
 
 GRACE_S = 0.5
@@ -54,6 +55,9 @@ class Side(Protocol):
     def fetch_bytes_per_s(self) -> float:
         """Measured bandwidth of hand-offs into this worker; 0 when it fetches nothing."""
 
+    def fetch_totals(self) -> FetchTotals:
+        """All copies into this worker since it started."""
+
 
 class Host:
     """Starts, drains and stops one worker around its side."""
@@ -66,9 +70,11 @@ class Host:
         num_blocks: int,
         restart: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        totals: Callable[[], StepTotals] = StepTotals,
     ) -> None:
         self._config = config
         self._clock = clock
+        self._totals = totals
         self._most_quarantined = config.timeouts.quarantine_share * num_blocks
         self._crowded_since: float | None = None
         self._restart = restart
@@ -141,19 +147,9 @@ class Host:
         """The load as any router is told, without hashes."""
         load = self._load()
         self._check_quarantine(load.num_quarantined_blocks)
-        return Load(
-            num_free_blocks=load.num_free_blocks,
-            num_cached_blocks=load.num_cached_blocks,
-            num_quarantined_blocks=load.num_quarantined_blocks,
-            num_running=load.num_running,
-            num_waiting=load.num_waiting,
-            backlog_tokens=load.backlog_tokens,
-            prefill_tokens_per_s=load.prefill_tokens_per_s,
-            step_ms=load.step_ms,
-            fetch_bytes_per_s=self._side.fetch_bytes_per_s(),
-            drained=self._side.draining and self._side.idle.is_set(),
-            draining=self._side.draining,
-        )
+        side = self._side
+        state = SideState(side.fetch_bytes_per_s(), side.fetch_totals(), side.draining, side.idle.is_set())
+        return make_report(load, self._totals(), state, self._clock())
 
     def _check_quarantine(self, num_blocks: int) -> None:
         """A lost router abandons all its hand-offs at once: only what fences did not clear is this worker's fault."""

@@ -85,7 +85,12 @@ class Worker:
             undo.append(worker.side.close)
             await worker.side.start()
             worker.host = Host(
-                config, worker.side, worker.engine.loop.load, worker.engine.storage.num_blocks, worker.restart
+                config,
+                worker.side,
+                worker.engine.loop.load,
+                worker.engine.storage.num_blocks,
+                worker.restart,
+                totals=worker.engine.loop.totals,
             )
             await worker.host.start(worker.hello(epoch))
         except BaseException:

@@ -7,7 +7,9 @@ import grpc
 
 from common.engine.host import Host
 from common.engine.messages import EngineLoad, Event, PrefixChanged
+from common.engine.report import SideState, make_report
 from common.types.config import WorkerConfig
+from common.types.member import Carried, FetchTotals, StepTotals
 from common.types.timeouts import Timeouts
 
 NUM_BLOCKS = 100
@@ -40,6 +42,9 @@ class Idle:
     def fetch_bytes_per_s(self) -> float:
         return 5.0
 
+    def fetch_totals(self) -> FetchTotals:
+        return FetchTotals((Carried("shm", 2, 30, 0.5),), 1)
+
 
 class Stage:
     """A host around an idle side, with a load the test sets."""
@@ -59,6 +64,7 @@ async def test_the_load_is_told_as_the_engine_has_it() -> None:
     report = stage.host.report()
     assert (report.num_free_blocks, report.num_running, report.backlog_tokens, report.step_ms) == (7, 3, 90, 1.5)
     assert report.fetch_bytes_per_s == 5.0
+    assert report.fetches.num_checksum_failures == 1
     assert not report.draining
     assert not report.drained
 
@@ -106,3 +112,15 @@ async def test_prefix_changes_are_for_routers_and_the_rest_for_the_side() -> Non
     stage.host.on_events((PrefixChanged((1, 2, 3), ()), PrefixChanged((4,), (2,))))
     assert stage.host.hashes == (1, 3, 4)
     assert stage.side.seen == []
+
+
+def test_a_report_joins_what_engine_loop_and_side_count() -> None:
+    engine = EngineLoad(num_owned_blocks=4, num_sealed_blocks=2, cached_at=8.0, num_hit_tokens=32, num_preempted=1)
+    steps = StepTotals(num_steps=5, kernel_s=0.5, other_s=0.25, num_output_tokens=9)
+    side = SideState(1.0, FetchTotals((Carried("tcp", 1, 10, 0.1),)), draining=True, idle=False)
+    report = make_report(engine, steps, side, now=10.0)
+    assert (report.num_owned_blocks, report.num_sealed_blocks) == (4, 2)
+    assert (report.oldest_cached_s, report.oldest_quarantined_s) == (2.0, 0.0)
+    assert (report.steps.num_steps, report.steps.num_hit_tokens, report.steps.num_preempted) == (5, 32, 1)
+    assert report.fetches.carried[0].transport == "tcp"
+    assert (report.draining, report.drained) == (True, False)
