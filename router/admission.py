@@ -62,6 +62,7 @@ class Admission:
         self._max_requests = max_requests
         self._max_queue_tokens = max_queue_tokens
         self.num_requests = 0
+        self.num_waiting = 0
         self.num_waiting_tokens = 0
         self.num_held_tokens = 0
         self._prefilled = DrainRate(now)
@@ -73,11 +74,14 @@ class Admission:
         if self.num_requests:
             waiting = self.num_waiting_tokens + cost.prompt_tokens - self._max_queue_tokens
             if waiting > 0:
-                raise Overloaded("too many prompt tokens wait", self._retry_after_ms(waiting, self._prefilled, now))
+                retry_after_ms = self._retry_after_ms(waiting, self._prefilled, now)
+                raise Overloaded("too many prompt tokens wait", retry_after_ms, "queue_tokens")
             held = self.num_held_tokens + cost.tokens - capacity_tokens - self._max_queue_tokens
             if held > 0:
-                raise Overloaded("the fleet's KV memory is spoken for", self._retry_after_ms(held, self._finished, now))
+                retry_after_ms = self._retry_after_ms(held, self._finished, now)
+                raise Overloaded("the fleet's KV memory is spoken for", retry_after_ms, "kv_memory")
         self.num_requests += 1
+        self.num_waiting += 1
         self.num_waiting_tokens += cost.prompt_tokens
         self.num_held_tokens += cost.tokens
         return Ticket(self, cost)
@@ -89,6 +93,7 @@ class Admission:
             raise Overloaded("too many requests at once", self._retry_after_ms(share, self._finished, now))
 
     def _leave_queue(self, cost: Cost, now: float) -> None:
+        self.num_waiting -= 1
         self.num_waiting_tokens -= cost.prompt_tokens
         self._prefilled.add(cost.prompt_tokens, now)
 

@@ -48,10 +48,10 @@ class NotFound(BatonError):
 
 
 class Overloaded(BatonError):
-    """No room now; worth trying again after a while."""
+    """No room now; worth trying again after a while. `limit` names what was reached, in one word for counting."""
 
-    def __init__(self, reason: str, retry_after_ms: int) -> None:
-        self.reason, self.retry_after_ms = reason, retry_after_ms
+    def __init__(self, reason: str, retry_after_ms: int, limit: str = "requests") -> None:
+        self.reason, self.retry_after_ms, self.limit = reason, retry_after_ms, limit
         super().__init__(reason)
 
 
