@@ -1,20 +1,44 @@
 """What a client asked for, before anything is checked or defaulted: None is a field the client left out.
 
-The same for every front: gRPC today, HTTP gateways later. Knows nothing of limits.
+The same for every front, gRPC and HTTP. Knows nothing of limits.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from common.types.constraint import Constraint
 
 
 @dataclass(frozen=True, slots=True)
-class ChatAsk:
-    """A conversation: (role, content) pairs, oldest first."""
+class ToolCall:
+    """A call the assistant made."""
 
-    messages: tuple[tuple[str, str], ...]
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One turn of a conversation."""
+
+    role: str
+    content: str | None
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    reasoning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAsk:
+    """A conversation, oldest first. `tools` are functions as JSON objects, `variables` what the template may know."""
+
+    messages: tuple[ChatMessage, ...]
     add_generation_prompt: bool = True
+    tools: tuple[Mapping[str, Any], ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 Prompt = str | tuple[int, ...] | ChatAsk

@@ -3,13 +3,14 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common.models.config import ModelConfig
 from common.models.fingerprint import model_fingerprint
 from common.text.chat import ChatTemplate
 from common.text.tokenizer import Tokenizer
 from common.types.errors import invalid
-from router.ask import ChatAsk, Prompt
+from router.ask import ChatAsk, ChatMessage, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,35 @@ class ServedModel:
                 raise invalid("prompt", "must be set")
             case str():
                 return tuple(self.tokenizer.encode(prompt, add_special_tokens))
-            case ChatAsk(messages, add_generation_prompt):
-                if self.chat is None:
-                    raise invalid("chat", "this model has no chat template; send text or tokens")
-                text = self.chat.render(messages, add_generation_prompt)
+            case ChatAsk():
+                text = self._rendered(prompt)
                 return tuple(self.tokenizer.encode(text, add_special_tokens=False))
             case _:
                 return prompt
+
+    def _rendered(self, ask: ChatAsk) -> str:
+        if self.chat is None:
+            raise invalid("chat", "this model has no chat template; send text or tokens")
+        return self.chat.render(
+            [_as_templates_expect(message) for message in ask.messages],
+            ask.add_generation_prompt,
+            tools=ask.tools,
+            variables=ask.variables,
+        )
+
+
+def _as_templates_expect(message: ChatMessage) -> dict[str, Any]:
+    """Absent is absent, not null: templates ask whether a key is there."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.name is not None:
+        turn["name"] = message.name
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = message.tool_call_id
+    if message.reasoning is not None:
+        turn["reasoning_content"] = message.reasoning
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": dict(call.arguments)}}
+            for call in message.tool_calls
+        ]
+    return turn

@@ -16,7 +16,7 @@ from common.net.deadlines import remaining_s
 from common.net.errors import to_status
 from common.types.config import RouterConfig
 from common.types.errors import Cancelled, invalid
-from router.ask import Ask, ChatAsk, Prompt
+from router.ask import Ask, ChatAsk, ChatMessage, Prompt
 from router.relay import Delta, Scores
 from router.serving import Accepted, Message, Serving
 from router.timeline import Summary
@@ -129,7 +129,7 @@ def _prompt(request: inference_pb2.GenerateRequest | inference_pb2.TokenizeReque
         case "tokens" if isinstance(request, inference_pb2.GenerateRequest):
             return tuple(request.tokens.ids)
         case "chat":
-            messages = tuple((message.role, message.content) for message in request.chat.messages)
+            messages = tuple(ChatMessage(message.role, message.content) for message in request.chat.messages)
             chat = request.chat
             opens = chat.add_generation_prompt if chat.HasField("add_generation_prompt") else True
             return ChatAsk(messages, opens)

@@ -30,6 +30,8 @@ RETRY_BURST = 128
 """One lost member's whole batch may move at once."""
 INLINE_CHARS = 4096
 """Longer prompts are tokenized in a thread: the event loop has streams to carry."""
+TOOL_CHARS = 512
+"""What a tool is taken to add to a prompt."""
 _log = logging.getLogger("baton.router")
 
 
@@ -165,8 +167,8 @@ def _num_chars(prompt: Prompt | None) -> int:
     match prompt:
         case str():
             return len(prompt)
-        case ChatAsk(messages):
-            return sum(len(content) for _, content in messages)
+        case ChatAsk(messages, _, tools):
+            return sum(len(message.content or "") for message in messages) + TOOL_CHARS * len(tools)
         case _:
             return 0
 

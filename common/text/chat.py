@@ -8,9 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Template, TemplateError
+from jinja2.meta import find_undeclared_variables
 
 from common.text.files import read_object, read_text
 from common.text.sandbox import TICK, Refused, Sandbox, TooLong
@@ -31,8 +33,10 @@ class ChatTemplate:
 
     def __init__(self, source: str, special_tokens: Mapping[str, str], limits: ChatLimits = ChatLimits()) -> None:
         self._sandbox = Sandbox()
+        self.source = source
         try:
             self._template: Template = self._sandbox.bounded_template(source)
+            self._variables = find_undeclared_variables(self._sandbox.parse(source))
         except TemplateError as error:
             raise ModelError("the model's chat template does not compile", "Check chat_template.jinja") from error
         self._special_tokens, self._limits = dict(special_tokens), limits
@@ -47,14 +51,29 @@ class ChatTemplate:
             source = _from_config(read_object(folder / "tokenizer_config.json").get("chat_template"))
         return None if source is None else cls(source, special_tokens, limits)
 
-    def render(self, messages: Sequence[tuple[str, str]], add_generation_prompt: bool = True) -> str:
-        """Of (role, content) pairs, oldest first. Raises InvalidRequest, whatever goes wrong in the template."""
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = True,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = MappingProxyType({}),
+    ) -> str:
+        """Of messages as transformers takes them, oldest first. Raises InvalidRequest, whatever goes wrong inside."""
         if not 1 <= len(messages) <= self._limits.max_messages:
             raise invalid("chat.messages", f"must have between 1 and {self._limits.max_messages} entries")
-        if not all(role for role, _ in messages):
+        if not all(message.get("role") for message in messages):
             raise invalid("chat.messages.role", "must be set")
+        given = {
+            **variables,
+            "messages": [dict(message) for message in messages],
+            "tools": [dict(tool) for tool in tools] or None,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+            **self._special_tokens,
+        }
         try:
-            return self._render(messages, add_generation_prompt)
+            return self._render(given)
         except Refused as error:
             raise invalid("chat.messages", f"the model's chat template refuses them: {error.reason}") from error
         except TooLong as error:
@@ -62,21 +81,18 @@ class ChatTemplate:
         except Exception as error:
             raise invalid("chat.messages", "cannot be rendered with the model's chat template") from error
 
-    def _render(self, messages: Sequence[tuple[str, str]], add_generation_prompt: bool) -> str:
+    def knows(self, variable: str) -> bool:
+        """Whether the template looks at a variable of that name."""
+        return variable in self._variables
+
+    def _render(self, given: dict[str, Any]) -> str:
         deadline = time.monotonic() + self._limits.max_seconds
 
         def tick() -> None:
             if time.monotonic() > deadline:
                 raise TooLong
 
-        variables: dict[str, Any] = {
-            "messages": [{"role": role, "content": content} for role, content in messages],
-            "tools": None,
-            "documents": None,
-            "add_generation_prompt": add_generation_prompt,
-            **self._special_tokens,
-            TICK: tick,
-        }
+        variables = {**given, TICK: tick}
         pieces: list[str] = []
         num_chars = 0
         for piece in self._template.generate(variables):

@@ -58,15 +58,19 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return other, own
 
 
+def turns_of(*turns: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"role": role, "content": content} for role, content in turns]
+
+
 def same(other: Any, own: ChatTemplate, chat: list[tuple[str, str]], prompt: bool) -> None:
-    messages = [{"role": role, "content": content} for role, content in chat]
+    messages = turns_of(*chat)
     try:
         expected = other.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
     except (jinja2.TemplateError, TypeError):
         with pytest.raises(InvalidRequest):
-            own.render(chat, prompt)
+            own.render(messages, prompt)
     else:
-        assert own.render(chat, prompt) == expected
+        assert own.render(messages, prompt) == expected
 
 
 @pytest.mark.parametrize("chat", CHATS)
@@ -97,7 +101,7 @@ def test_the_template_may_stand_in_the_config(tmp_path: Path, said: Any) -> None
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": said}))
     own = ChatTemplate.load(tmp_path, {})
     assert own is not None
-    assert own.render([("user", "hello")]) == "hello"
+    assert own.render(turns_of(("user", "hello"))) == "hello"
 
 
 def test_a_folder_may_have_no_template(tmp_path: Path) -> None:
@@ -114,13 +118,13 @@ def test_a_template_that_does_not_compile_is_a_model_error() -> None:
 def test_the_template_s_own_refusal_is_told() -> None:
     own = ChatTemplate(LLAMA2, {"bos_token": "<s>", "eos_token": "</s>"})
     with pytest.raises(InvalidRequest, match=r"chat\.messages: .*Roles must alternate"):
-        own.render([("assistant", "hello")])
+        own.render(turns_of(("assistant", "hello")))
 
 
 def test_a_refusal_is_short_and_printable() -> None:
     own = ChatTemplate("{{ raise_exception('a\n\x1b[0m' ~ 'b' * 1000) }}", {})
     with pytest.raises(InvalidRequest) as caught:
-        own.render([("user", "x")])
+        own.render(turns_of(("user", "x")))
     assert caught.value.violations[0].description.isprintable()
     assert len(caught.value.violations[0].description) < 300
 
@@ -128,7 +132,7 @@ def test_a_refusal_is_short_and_printable() -> None:
 @pytest.mark.parametrize("chat", [[], [("user", "x")] * 5, [("", "x")]])
 def test_bounds_on_messages(chat: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidRequest, match=r"chat\.messages"):
-        ChatTemplate(CHATML, {}, ChatLimits(max_messages=4)).render(chat)
+        ChatTemplate(CHATML, {}, ChatLimits(max_messages=4)).render(turns_of(*chat))
 
 
 ENDLESS = [
@@ -146,7 +150,7 @@ ENDLESS = [
 def test_nothing_goes_on_for_ever(source: str) -> None:
     own = ChatTemplate(source, {}, ChatLimits(max_chars=2000, max_seconds=0.05))
     with pytest.raises(InvalidRequest, match=r"chat\.messages"):
-        own.render([("user", "x" * 3000)])
+        own.render(turns_of(("user", "x" * 3000)))
 
 
 ESCAPES = [
@@ -165,5 +169,5 @@ ESCAPES = [
 def test_the_sandbox_holds(source: str) -> None:
     out = ""
     with contextlib.suppress(InvalidRequest):
-        out = ChatTemplate(source, {}).render([("user", "x")])
+        out = ChatTemplate(source, {}).render(turns_of(("user", "x")))
     assert out == ""
