@@ -44,6 +44,7 @@ from router.policy.route import Mode, Route
 from router.reach import Reach
 from router.relay import Outgoing, Relay
 from router.routing import Routing, Rules
+from router.tally import Tally
 from router.timeline import Summary, Timeline
 from router.validate import Request
 
@@ -61,6 +62,7 @@ class Dispatch:
         reach: Reach,
         budget: RetryBudget,
         rules: Rules,
+        tally: Tally,
         *,
         arrived: float,
         remaining_s: float,
@@ -71,6 +73,7 @@ class Dispatch:
         attempt = Attempt(first, request.token_ids, len(request.token_ids), choices, request.sampling)
         self._run = RequestRun(attempt, arrived, remaining_s, rules.max_attempts)
         self._request, self._relay, self._reach, self._budget, self._rules = request, relay, reach, budget, rules
+        self._tally = tally
         self._routing = Routing(reach.fleet, rules.mode)
         self._timeline = Timeline(arrived)
         self._on_prefilled = on_prefilled
@@ -171,8 +174,10 @@ class Dispatch:
             wait_ms = round(route.queue_ms)
             self._give_up(id, Overloaded("the queue is longer than the deadline allows", wait_ms))
         elif route.mode is Mode.LOCAL:
+            self._tally.attempts["local"] += 1
             self._perform(self._run.routed_local(id, route.member.id, self._now()))
         else:
+            self._tally.attempts["handoff"] += 1
             self._perform(self._run.routed_prefill(id, route.member.id, self._now()))
         return None
 
@@ -226,6 +231,7 @@ class Dispatch:
                 self._run.sealed(id)
             case DecodeJoined(num_cached_tokens):
                 self._count_cached(num_cached_tokens)
+                self._tally.join(event, now)
                 self._join(now)
             case LoanClosed(end):
                 self._legs.close_prefill()
@@ -235,6 +241,7 @@ class Dispatch:
                 self._fail_leg(id, leg, _failure(leg, cause))
 
     def _deliver(self, id: AttemptId, leg: Role, tokens: tuple[SampledToken, ...], now: float) -> None:
+        last, num_accepted = self._timeline.last_token, 0
         for token in tokens:
             try:
                 accepted = self._run.accept_token(id, token)
@@ -242,12 +249,15 @@ class Dispatch:
                 self._fail_leg(id, leg, FailureKind.INTERNAL)
                 return
             if accepted:
+                num_accepted += 1
                 if self._timeline.token(now):
                     self._on_prefilled()
                 if self._relay.deliver(token):
                     self._perform(self._run.choice_stopped(id, token.choice))
                 elif token.finish is not None:
                     self._perform(self._run.settle())
+        if num_accepted:
+            self._tally.deliver(num_accepted, None if last is None else now - last, now)
         if self._relay.overflows:
             self._perform(self._run.cancel("the reader is too slow"))
 
@@ -255,8 +265,10 @@ class Dispatch:
         """A retry is counted only when the machine makes one."""
         now = self._now()
         actions = self._run.leg_failed(id, leg, failure, now, may_retry=self._budget.allows(now))
+        self._tally.leg_failed(leg, failure)
         if self._run.id != id:
             self._budget.take(now)
+            self._tally.retry(leg, continues=self._timeline.last_token is not None)
         self._perform(actions)
 
     def _give_up(self, id: AttemptId, error: BatonError) -> None:

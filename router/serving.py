@@ -14,7 +14,7 @@ from common.text.detokenize import Detokenizer
 from common.types.config import RouterConfig
 from common.types.errors import BatonError, NotFound, Unavailable
 from common.types.ids import Role, new_request_id
-from router.admission import Admission, Cost, RetryBudget
+from router.admission import Admission, Cost, RetryBudget, Ticket
 from router.answer import Answer
 from router.ask import Ask, ChatAsk, Prompt
 from router.dispatch import Dispatch
@@ -23,6 +23,7 @@ from router.reach import Reach
 from router.relay import Outgoing, Relay
 from router.routing import Rules
 from router.served_model import ServedModel
+from router.tally import ANSWERED, CANCELLED, FAILED, Tally
 from router.timeline import Summary
 from router.validate import Limits, Request, validate
 
@@ -56,7 +57,8 @@ class Serving:
         self._reach = reach
         self._config = config
         self._rules = rules
-        self._admission = Admission(config.max_requests, config.max_queue_tokens, now)
+        self.tally = Tally()
+        self.admission = Admission(config.max_requests, config.max_queue_tokens, now)
         self.budget = RetryBudget(config.retry_share, RETRY_BURST, now)
         self.idle = asyncio.Event()
         self.idle.set()
@@ -88,37 +90,65 @@ class Serving:
     async def generate(self, ask: Ask, remaining_s: float, write: Write) -> None:
         """Writes Accepted, then what comes, then the Summary; or raises the request's error."""
         arrived = self._now()
-        self.check_model(ask.model)
-        self._check_open(arrived)
-        token_ids = await self.token_ids(ask.prompt)
-        self._check_open(self._now())
-        request = self._validate(ask, token_ids)
-        cost = Cost.of(len(token_ids), request.sampling.max_tokens, request.num_choices)
-        ticket = self._admission.admit(cost, _capacity_tokens(self._reach.fleet.snapshot()), self._now())
-        self.budget.request(self._now())
-        self.idle.clear()
+        request, ticket = await self._admit(ask, arrived)
+        num_prompt_tokens = len(request.token_ids)
+
+        def prefilled() -> None:
+            now = self._now()
+            ticket.prefilled(now)
+            self.tally.ttft.observe(now - arrived, now)
+
+        outcome = FAILED
         dispatch = Dispatch(
             request,
             self._relay(request),
             self._reach,
             self.budget,
             self._rules,
+            self.tally,
             arrived=arrived,
             remaining_s=remaining_s,
-            on_prefilled=lambda: ticket.prefilled(self._now()),
+            on_prefilled=prefilled,
         )
         try:
-            await write((Accepted(request.id, self.model.id, len(token_ids)),))
+            await write((Accepted(request.id, self.model.id, num_prompt_tokens),))
             await dispatch.run(write)
             await write((dispatch.summary(self._now()),))
+            outcome = ANSWERED
+        except asyncio.CancelledError:
+            outcome = CANCELLED
+            raise
         except BatonError as error:
+            self.tally.fail(error)
             _log.warning("failed", extra={"request": request.id, "reason": str(error)})
             raise
         finally:
-            ticket.close(self._now())
-            _log.info("ended", extra=_facts(request, dispatch.summary(self._now())))
-            if not self._admission.num_requests:
+            now = self._now()
+            ticket.close(now)
+            summary = dispatch.summary(now)
+            self.tally.end(outcome, summary, request.num_choices, now)
+            _log.info("ended", extra=_facts(request, summary))
+            if not self.admission.num_requests:
                 self.idle.set()
+
+    async def _admit(self, ask: Ask, arrived: float) -> tuple[Request, Ticket]:
+        """From here on the request is charged; raises why it is not."""
+        try:
+            self.check_model(ask.model)
+            self._check_open(arrived)
+            token_ids = await self.token_ids(ask.prompt)
+            now = self._now()
+            self._check_open(now)
+            request = self._validate(ask, token_ids)
+            cost = Cost.of(len(token_ids), request.sampling.max_tokens, request.num_choices)
+            ticket = self.admission.admit(cost, _capacity_tokens(self._reach.fleet.snapshot()), now)
+        except BatonError as error:
+            self.tally.refuse(error)
+            raise
+        self.tally.admit(len(token_ids))
+        self.budget.request(now)
+        self.idle.clear()
+        return request, ticket
 
     async def drain(self, drain_s: float) -> None:
         """Admits nothing more, and waits until what was admitted has ended, at most so long."""
@@ -127,7 +157,7 @@ class Serving:
             async with asyncio.timeout(drain_s):
                 await self.idle.wait()
         except TimeoutError:
-            _log.warning("left with streams unfinished", extra={"requests": self._admission.num_requests})
+            _log.warning("left with streams unfinished", extra={"requests": self.admission.num_requests})
 
     def _check_open(self, now: float) -> None:
         """Refusals that need no look at the prompt come before it is tokenized."""
@@ -135,7 +165,7 @@ class Serving:
             raise Unavailable("this router is draining", "admission")
         if not self._reach.fleet.has_decode():
             raise Unavailable("no decode member is up", Role.DECODE.value)
-        self._admission.check(now)
+        self.admission.check(now)
 
     def _validate(self, ask: Ask, token_ids: tuple[int, ...]) -> Request:
         limits = Limits.of(

@@ -93,7 +93,7 @@ class Tally:
         self.retries[leg.value] += 1
         self.num_continuations += continues
 
-    def end(self, outcome: str, summary: Summary, now: float) -> None:
+    def end(self, outcome: str, summary: Summary, num_choices: int, now: float) -> None:
         """An admitted request is over. Times of those that were answered are comparable; only they are kept."""
         self.ended[outcome] += 1
         self.num_cached_tokens += summary.num_cached_tokens
@@ -105,6 +105,6 @@ class Tally:
             LEGS, (times.queue_ms, times.prefill_ms, times.handoff_ms, times.decode_ms), strict=True
         ):
             self.legs[leg].observe(milliseconds / 1000, now)
-        if summary.num_output_tokens > 1:
-            after_first_ms = times.handoff_ms + times.decode_ms
-            self.tpot.observe(after_first_ms / 1000 / (summary.num_output_tokens - 1), now)
+        num_later = summary.num_output_tokens / num_choices - 1
+        if num_later > 0:
+            self.tpot.observe((times.handoff_ms + times.decode_ms) / 1000 / num_later, now)

@@ -37,7 +37,7 @@ class Timeline:
         self._started: float | None = None
         self._first_token: float | None = None
         self._joined: float | None = None
-        self._last_token: float | None = None
+        self.last_token: float | None = None
 
     def started(self, now: float) -> None:
         if self._started is None:
@@ -45,7 +45,7 @@ class Timeline:
 
     def token(self, now: float) -> bool:
         """Whether it was the first."""
-        self._last_token = now
+        self.last_token = now
         if self._first_token is None:
             self._first_token = now
             return True
@@ -57,7 +57,7 @@ class Timeline:
 
     def timings(self, now: float) -> Timings:
         """What has not happened takes no time. The parts never overlap: prefill ends with the first token."""
-        end = self._last_token if self._last_token is not None else now
+        end = self.last_token if self.last_token is not None else now
         first = self._first_token if self._first_token is not None else end
         started = min(self._started if self._started is not None else self._arrived, first)
         joined = min(max(first, self._joined), end) if self._joined is not None else end
