@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from common.cache.device_memory import DeviceMemory
+from common.cache.driver import CudaDriver, Driver
+from common.types.device import parse_device
 from common.types.errors import StartupError
 from common.types.kv import KVLayout
 
@@ -18,43 +21,56 @@ _F_SEAL_FUTURE_WRITE = 0x10  # Linux 5.1; Python's fcntl does not name it yet
 class KVStorage:
     """One run of memory, seen three ways.
 
-    `tensor` is `[num_blocks, num_layers, 2, num_kv_heads, block_tokens, head_dim]`. On a CPU `bytes` is the same memory
-    as uint8 `[num_blocks, block_bytes]`, and `fd` a memfd that a peer may map for reading: nobody but this process can
-    map it writable or change its size. On another device both are None.
+    `tensor` is `[num_blocks + num_scratch, num_layers, 2, num_kv_heads, block_tokens, head_dim]`; scratch blocks, which
+    only a device has, are nobody's: what must be written somewhere and is never read goes there. On a CPU `bytes` is
+    the same memory as uint8 `[num_blocks, block_bytes]`, and `fd` a memfd that a peer may map for reading: nobody but
+    this process can map it writable or change its size. On a CUDA device both are None and `memory` holds it all.
 
     `available_bytes` is what the caller knows to be free (a container's limit, say). It is compared before anything is
     taken: a memfd that asks for too much is not refused by the kernel, it gets processes killed.
     """
 
     def __init__(
-        self, layout: KVLayout, num_blocks: int, device: str = "cpu", available_bytes: int | None = None
+        self,
+        layout: KVLayout,
+        num_blocks: int,
+        device: str = "cpu",
+        available_bytes: int | None = None,
+        *,
+        driver: Driver | None = None,
+        num_scratch: int = 0,
     ) -> None:
         self.layout = layout
         self.num_blocks = num_blocks
+        self.num_scratch = num_scratch
         self.num_bytes = num_blocks * layout.block_bytes
         if num_blocks < 1:
             raise StartupError("the KV pool would hold no block", "Give it more memory (kv_memory)")
-        if available_bytes is None and device == "cpu":
+        where = parse_device(device)
+        if driver is None and where is not None and where.is_cuda:
+            driver = CudaDriver(where.index)
+        if available_bytes is None and driver is None:
             available_bytes = _available_bytes()
         if available_bytes is not None and self.num_bytes > available_bytes:
             raise _too_small(self.num_bytes, available_bytes)
-        shape = (num_blocks, *layout.block_shape)
+        shape, dtype = layout.block_shape, _DTYPES[layout.dtype]
         self.fd: int | None = None
         self.bytes: NDArray[np.uint8] | None = None
-        if device == "cpu":
-            self.fd, memory = _allocate(self.num_bytes)
-            self.bytes = np.frombuffer(memory, np.uint8).reshape(num_blocks, layout.block_bytes)
-            self.tensor = torch.from_numpy(self.bytes.reshape(-1)).view(_DTYPES[layout.dtype]).view(shape)
-        else:
-            try:
-                self.tensor = torch.zeros(shape, dtype=_DTYPES[layout.dtype], device=device)
-            except torch.cuda.OutOfMemoryError as error:
-                raise _too_small(self.num_bytes, torch.cuda.mem_get_info(device)[0]) from error
+        self.memory: DeviceMemory | None = None
+        if driver is not None:
+            self.memory = DeviceMemory(driver, (num_blocks + num_scratch) * layout.block_bytes)
+            self.tensor = self.memory.content.view(dtype).view(-1, *shape)
+            return
+        self.fd, memory = _allocate(self.num_bytes)
+        self.bytes = np.frombuffer(memory, np.uint8).reshape(num_blocks, layout.block_bytes)
+        self.tensor = torch.from_numpy(self.bytes.reshape(-1)).view(dtype).view(-1, *shape)
 
     def close(self) -> None:
         """Gives the memory back once nobody looks at it any more. May be called twice."""
         self.bytes = None
         self.tensor = torch.empty(0)
+        if self.memory is not None:
+            self.memory.close()
         if self.fd is not None:
             os.close(self.fd)
             self.fd = None
