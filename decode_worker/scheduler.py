@@ -8,7 +8,6 @@ down. Decode rows go into every step, chunks of prompts into what its token budg
 sequence with the least progress gives its own back and waits again: its tokens are kept and never sent twice.
 """
 
-from dataclasses import replace
 
 from common.engine.compose import drawn_tokens, finish_reason, make_plan, new_scores, nothing_to_choose
 from common.engine.limits import Limits
@@ -180,7 +179,7 @@ class DecodeScheduler:
         length = len(common.tokens) + 1
         sampling = common.attempt.sampling
         finish = finish_reason(sampling, token.token_id, token.index, length, self.limits.max_model_tokens)
-        return replace(token, finish=token.finish or finish)
+        return token._replace(finish=token.finish or finish)
 
     def _advance(self, resident: Resident, sequence: Sequence, tokens: list[SampledToken]) -> list[Row]:
         """A sequence has reached its end, and these tokens follow."""

@@ -3,20 +3,20 @@
 Knows nothing of clients; the same tokens give the same text however many attempts they took.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from common.text.detokenize import Detokenizer
 from common.text.stop import StopStrings
 from common.types.sampling import FinishReason, SampledToken, TokenLogprobs
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What one token added: the text that became certain with it."""
+class Delta(NamedTuple):
+    """New tokens of one choice, and the text that became certain with them."""
 
-    token_id: int
+    choice: int
     text: str
-    logprobs: TokenLogprobs | None
+    token_ids: tuple[int, ...]
+    logprobs: tuple[TokenLogprobs, ...]
     finish: FinishReason | None
 
 
@@ -25,21 +25,40 @@ class Answer:
 
     def __init__(self, detokenizer: Detokenizer, stop: tuple[str, ...], min_tokens: int) -> None:
         self._detokenizer = detokenizer
-        self._stop = StopStrings(stop)
+        self._stop = StopStrings(stop) if stop else None
         self._min_tokens = min_tokens
 
-    def add(self, token: SampledToken) -> Piece:
+    def add(self, token: SampledToken) -> Delta:
         """Its finish is STOP too when the text reached a stop string; then no more tokens may be added.
 
         A token that stops the answer is no part of its text, and text before `min_tokens` cannot stop it.
         """
-        text = "" if token.finish is FinishReason.STOP else self._detokenizer.feed((token.token_id,))
-        if token.finish is not None:
+        finish = token.finish
+        text = "" if finish is FinishReason.STOP else self._detokenizer.feed((token.token_id,))
+        if finish is not None:
             text += self._detokenizer.flush()
+        if self._stop is not None:
+            text, finish = self._read(self._stop, text, token)
+        logprobs = () if token.logprobs is None else (token.logprobs,)
+        return Delta(token.choice, text, (token.token_id,), logprobs, finish)
+
+    def _read(self, stop: StopStrings, text: str, token: SampledToken) -> tuple[str, FinishReason | None]:
         stopped = False
         if token.index >= self._min_tokens:
-            text, stopped = self._stop.feed(text)
+            text, stopped = stop.feed(text)
         if token.finish is not None:
-            text += self._stop.flush()
-        finish = FinishReason.STOP if stopped else token.finish
-        return Piece(token.token_id, text, token.logprobs, finish)
+            text += stop.flush()
+        return text, FinishReason.STOP if stopped else token.finish
+
+
+def joined(deltas: list[Delta]) -> Delta:
+    """Several of one choice, in order, as one."""
+    if len(deltas) == 1:
+        return deltas[0]
+    return Delta(
+        choice=deltas[0].choice,
+        text="".join(delta.text for delta in deltas),
+        token_ids=tuple(token_id for delta in deltas for token_id in delta.token_ids),
+        logprobs=tuple(logprobs for delta in deltas for logprobs in delta.logprobs),
+        finish=deltas[-1].finish,
+    )

@@ -211,9 +211,9 @@ class Dispatch:
             self._relay.fail(bug)
 
     def _take(self, id: AttemptId, event: LegEvent) -> None:
-        if id != self._run.id or self._run.ended:
+        if (id is not self._run.id and id != self._run.id) or self._run.ended:
             return
-        now = self._now()
+        now = time.monotonic()
         match event:
             case Tokens():
                 self._join(now)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from common.types.errors import BatonError, PeerLost
 from common.types.handoff import FailureKind, LoanEnd
@@ -57,8 +58,7 @@ class DecodeJoined:
     copy_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """What one decode step produced for this attempt."""
 
     tokens: tuple[SampledToken, ...]

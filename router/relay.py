@@ -9,25 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from common.types.sampling import FinishReason, SampledToken, TokenLogprobs
-from router.answer import Answer, Piece
+from common.types.sampling import SampledToken, TokenLogprobs
+from router.answer import Answer, Delta, joined
 
 T = TypeVar("T")
 MAX_PENDING_TOKENS = 8192
 MAX_DELTA_TOKENS = 256
 MAX_SCORES = 512
 """Bounds of one message: with 20 alternatives a token takes about a quarter of a KiB."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """New tokens of one choice."""
-
-    choice: int
-    text: str
-    token_ids: tuple[int, ...]
-    logprobs: tuple[TokenLogprobs, ...]
-    finish: FinishReason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +33,7 @@ Outgoing = Delta | Scores
 class _Pending:
     """What waits to be read."""
 
-    pieces: dict[int, list[Piece]] = field(default_factory=dict)
+    deltas: dict[int, list[Delta]] = field(default_factory=dict)
     scores: list[TokenLogprobs] = field(default_factory=list)
     num_tokens: int = 0
 
@@ -55,7 +44,7 @@ class Relay:
     def __init__(self, answers: Mapping[int, Answer]) -> None:
         self._answers = answers
         self._pending = _Pending()
-        self._changed = asyncio.Event()
+        self._reader: asyncio.Future[None] | None = None
         self._closed = False
         self._error: Exception | None = None
 
@@ -66,20 +55,23 @@ class Relay:
 
     def deliver(self, token: SampledToken) -> bool:
         """Whether a stop string ended the choice, which the worker cannot know."""
-        piece = self._answers[token.choice].add(token)
-        self._pending.pieces.setdefault(token.choice, []).append(piece)
-        self._pending.num_tokens += 1
-        self._changed.set()
-        return piece.finish is not None and token.finish is None
+        delta, pending = self._answers[token.choice].add(token), self._pending
+        if token.choice in pending.deltas:
+            pending.deltas[token.choice].append(delta)
+        else:
+            pending.deltas[token.choice] = [delta]
+        pending.num_tokens += 1
+        self._wake()
+        return delta.finish is not None and token.finish is None
 
     def score(self, tokens: tuple[TokenLogprobs, ...]) -> None:
         self._pending.scores.extend(tokens)
-        self._changed.set()
+        self._wake()
 
     def close(self) -> None:
         """All was delivered."""
         self._closed = True
-        self._changed.set()
+        self._wake()
 
     def fail(self, error: Exception) -> None:
         """Ends the stream with this error once what was delivered before has been read. The first error stays."""
@@ -96,20 +88,28 @@ class Relay:
                 raise self._error
             if self._closed:
                 return ()
-            self._changed.clear()
-            await self._changed.wait()
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+
+    def _wake(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)
 
     def _take(self) -> tuple[Outgoing, ...]:
-        outgoing: list[Outgoing] = []
         pending = self._pending
+        if pending.num_tokens == 1 and not pending.scores:
+            pending.num_tokens = 0
+            return tuple(pending.deltas.popitem()[1])
+        outgoing: list[Outgoing] = []
         if pending.scores:
             outgoing.append(Scores(tuple(_first(pending.scores, MAX_SCORES))))
-        for choice in sorted(pending.pieces):
-            pieces = _first(pending.pieces[choice], MAX_DELTA_TOKENS)
-            pending.num_tokens -= len(pieces)
-            if not pending.pieces[choice]:
-                del pending.pieces[choice]
-            outgoing.append(_delta(choice, pieces))
+        for choice in sorted(pending.deltas):
+            deltas = _first(pending.deltas[choice], MAX_DELTA_TOKENS)
+            pending.num_tokens -= len(deltas)
+            if not pending.deltas[choice]:
+                del pending.deltas[choice]
+            outgoing.append(joined(deltas))
         return tuple(outgoing)
 
 
@@ -118,17 +118,3 @@ def _first(waiting: list[T], num: int) -> list[T]:
     taken = waiting[:num]
     del waiting[:num]
     return taken
-
-
-def _delta(choice: int, pieces: list[Piece]) -> Delta:
-    if len(pieces) == 1:
-        (piece,) = pieces
-        logprobs = () if piece.logprobs is None else (piece.logprobs,)
-        return Delta(choice, piece.text, (piece.token_id,), logprobs, piece.finish)
-    return Delta(
-        choice=choice,
-        text="".join(piece.text for piece in pieces),
-        token_ids=tuple(piece.token_id for piece in pieces),
-        logprobs=tuple(piece.logprobs for piece in pieces if piece.logprobs is not None),
-        finish=pieces[-1].finish,
-    )

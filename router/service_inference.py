@@ -4,6 +4,7 @@ Owns how long a client may leave a message unread.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -15,19 +16,18 @@ from common.net.convert_sampling import constraint_from_proto
 from common.net.deadlines import remaining_s
 from common.net.errors import to_status
 from common.types.config import RouterConfig
-from common.types.errors import Cancelled, invalid
+from common.types.errors import invalid
+from router.answer import Delta
 from router.ask import Ask, ChatAsk, ChatMessage, Prompt
-from router.relay import Delta, Scores
+from router.patience import Patience, StalledReader
+from router.relay import Scores
 from router.serving import Accepted, Message, Serving
 from router.timeline import Summary
 
 Context = grpc.aio.ServicerContext[inference_pb2.GenerateRequest, inference_pb2.GenerateResponse]
 """Only its type parameters differ between the methods."""
 CUT_S = 0.2
-
-
-class StalledReader(Cancelled):
-    """A client left a message unread for too long."""
+_log = logging.getLogger("baton.router")
 
 
 class InferenceService(inference_pb2_grpc.InferenceServicer):
@@ -39,17 +39,19 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
         self._stalled_reader_s = config.timeouts.stalled_reader_s
 
     async def Generate(self, request: inference_pb2.GenerateRequest, context: Context) -> None:
+        patience = Patience(self._stalled_reader_s)
+
         async def write(messages: Sequence[Message]) -> None:
-            try:
-                for message in messages:
-                    async with asyncio.timeout(self._stalled_reader_s):
-                        await context.write(_response(message))
-            except TimeoutError:
-                raise StalledReader(f"the client read nothing for {self._stalled_reader_s:g} s") from None
+            for message in messages:
+                patience.begin()
+                await context.write(_response(message))
+                patience.end()
 
         try:
-            await self._serving.generate(_ask(request), remaining_s(context, self._default_deadline_s), write)
+            async with patience:
+                await self._serving.generate(_ask(request), remaining_s(context, self._default_deadline_s), write)
         except StalledReader as error:
+            _log.warning("cut", extra={"reason": str(error)})
             await self._cut(context, error)
 
     async def _cut(self, context: Context, error: StalledReader) -> None:
@@ -139,6 +141,10 @@ def _prompt(request: inference_pb2.GenerateRequest | inference_pb2.TokenizeReque
 
 def _response(message: Message) -> inference_pb2.GenerateResponse:
     match message:
+        case Delta(choice, text, token_ids, (), None):
+            return inference_pb2.GenerateResponse(
+                delta=inference_pb2.Delta(choice=choice, text=text, token_ids=token_ids)
+            )
         case Delta():
             delta = inference_pb2.Delta(
                 choice=message.choice,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from common.text.detokenize import Detokenizer
+from common.text.detokenize import detokenizer
 from common.types.config import RouterConfig
 from common.types.errors import BatonError, NotFound, Unavailable
 from common.types.ids import Role, new_request_id
@@ -178,8 +178,8 @@ class Serving:
 
     def _relay(self, request: Request) -> Relay:
         def answer() -> Answer:
-            detokenizer = Detokenizer(self.model.tokenizer, request.token_ids)
-            return Answer(detokenizer, request.stop, request.sampling.min_tokens)
+            text = detokenizer(self.model.tokenizer, request.token_ids)
+            return Answer(text, request.stop, request.sampling.min_tokens)
 
         return Relay({choice: answer() for choice in range(request.num_choices)})
 

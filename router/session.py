@@ -7,7 +7,7 @@ stream's end ends all that came over it. Knows nothing of requests.
 import asyncio
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -144,14 +144,18 @@ class Session:
         """Every attempt's rows of one step in one event. Rows of cancelled attempts are still on their way: dropped."""
         by_stream: dict[int, list[SampledToken]] = {}
         for stream, token in rows:
-            by_stream.setdefault(stream, []).append(token)
+            if stream in by_stream:
+                by_stream[stream].append(token)
+            else:
+                by_stream[stream] = [token]
         for stream, tokens in by_stream.items():
             entry = self._entries.get(stream)
             if entry is not None:
-                self._close(stream, tuple(token.choice for token in tokens if token.finish is not None))
+                if ended := [token.choice for token in tokens if token.finish is not None]:
+                    self._close(stream, ended)
                 entry.sink(Tokens(tuple(tokens)))
 
-    def _close(self, stream: int, choices: tuple[int, ...]) -> None:
+    def _close(self, stream: int, choices: Iterable[int]) -> None:
         entry = self._entries[stream]
         entry.choices.difference_update(choices)
         if not entry.choices:

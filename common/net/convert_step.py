@@ -45,10 +45,10 @@ def step_rows_from_proto(frame: decode_pb2.StepFrame) -> tuple[Row, ...]:
     logprobs = {entry.row: logprobs_from_proto(entry.logprobs, "step.logprobs") for entry in frame.logprobs}
     _rows_exist("step.finishes", finishes, len(frame.finishes), num_rows)
     _rows_exist("step.logprobs", logprobs, len(frame.logprobs), num_rows)
-    return tuple(
-        (stream, SampledToken(choice, index, token_id, logprobs.get(row), finishes.get(row)))
-        for row, (stream, choice, index, token_id) in enumerate(zip(streams, *columns, strict=True))
-    )
+    tokens = [SampledToken(*cells) for cells in zip(*columns, strict=True)]
+    for row in finishes.keys() | logprobs.keys():
+        tokens[row] = tokens[row]._replace(logprobs=logprobs.get(row), finish=finishes.get(row))
+    return tuple(zip(streams, tokens, strict=True))
 
 
 def _rows_exist(field: str, by_row: Mapping[int, object], num_entries: int, num_rows: int) -> None:

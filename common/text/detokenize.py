@@ -1,13 +1,15 @@
 """Text from tokens as they come, one object per choice: never half a character, and in the end the same text as
 decoding all tokens at once.
 
-Decodes a short window each time: tokens that are out already, as context for spaces, then the new ones. The library's
-DecodeStream is not used: as of 0.23 it raises on bytes that turn out to be no text, and after a prompt that ends
-within a character it gives the prompt out again.
+Where tokens are more than bytes a short window is decoded each time: tokens that are out already, as context for
+spaces, then the new ones. The library's DecodeStream is not used: as of 0.23 it raises on bytes that turn out to be no
+text, and after a prompt that ends within a character it gives the prompt out again.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
+from common.text.detokenize_bytes import ByteDetokenizer
 from common.text.tokenizer import Tokenizer
 
 REPLACEMENT = "\ufffd"
@@ -16,10 +18,26 @@ HELD_BYTES = 12
 MAX_HELD = 32
 
 
-class Detokenizer:
-    """Start it with the prompt's ids to get the text as it continues the prompt (a leading space included)."""
+class Detokenizer(Protocol):
+    """One choice's text, token by token."""
 
-    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int] = (), skip_special_tokens: bool = True) -> None:
+    def feed(self, token_ids: Sequence[int]) -> str:
+        """The text that became certain; empty while a character is incomplete."""
+
+    def flush(self) -> str:
+        """What is still held back, an incomplete character as U+FFFD. Nothing may be fed afterwards."""
+
+
+def detokenizer(tokenizer: Tokenizer, prompt: Sequence[int] = (), skip_special_tokens: bool = True) -> Detokenizer:
+    """Start it with the prompt's ids to get the text as it continues the prompt (a leading space included)."""
+    kind = ByteDetokenizer if tokenizer.token_bytes else WindowDetokenizer
+    return kind(tokenizer, prompt, skip_special_tokens)
+
+
+class WindowDetokenizer:
+    """For tokenizers that join tokens in ways of their own."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], skip_special_tokens: bool) -> None:
         self._tokenizer = tokenizer
         self._skipped = tokenizer.special_ids if skip_special_tokens else frozenset()
         self._context, self._window = self._split(prompt)

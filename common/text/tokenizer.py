@@ -30,6 +30,8 @@ class Tokenizer:
         added = backend.get_added_tokens_decoder()
         self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
         self.byte_ids = _byte_ids(backend)
+        self.token_bytes = _token_bytes(backend)
+        self.text_bytes = {id: text for id, text in self.token_bytes.items() if id not in self.special_ids}
 
     @classmethod
     def load(cls, folder: Path) -> "Tokenizer":
@@ -75,6 +77,27 @@ def _byte_ids(backend: Backend) -> dict[int, int]:
         return {}
     ids = ((backend.token_to_id(f"<0x{byte:02X}>"), byte) for byte in range(256))
     return {token_id: byte for token_id, byte in ids if token_id is not None}
+
+
+def _token_bytes(backend: Backend) -> dict[int, bytes]:
+    """The bytes of every token, where a text is nothing but the bytes of its tokens; else empty."""
+    if type(backend.decoder) is not decoders.ByteLevel:
+        return {}
+    table = _byte_alphabet()
+    tokens = ((token_id, token) for token, token_id in backend.get_vocab(with_added_tokens=True).items())
+    return {token_id: _bytes_of(token, table) for token_id, token in tokens}
+
+
+def _bytes_of(token: str, table: Mapping[str, int]) -> bytes:
+    """A token with any other character stands for itself."""
+    return bytes(table[char] for char in token) if table.keys() >= set(token) else token.encode()
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The characters byte-level tokenizers write bytes with: printable ones themselves, the others from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
 
 
 def _rebuilt_by_transformers(backend: Backend, config: Mapping[str, Any], model: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from common.types.constraint import Constraint
 
@@ -55,12 +56,14 @@ class TokenLogprobs:
     top: tuple[tuple[int, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SampledToken:
-    """One token of one choice; `index` counts from 0 at the first token after the user's prompt."""
+class SampledToken(NamedTuple):
+    """One token of one choice; `index` counts from 0 at the first token after the user's prompt.
+
+    A tuple, because the router makes one for every token that it carries.
+    """
 
     choice: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides a method of tuples that nobody calls
     token_id: int
     logprobs: TokenLogprobs | None = None
     finish: FinishReason | None = None

@@ -154,7 +154,7 @@ class RequestRun:
 
     def accept_token(self, id: AttemptId, token: SampledToken) -> bool:
         """Whether this token goes to the client now. Call `settle` after those that end a choice."""
-        if id != self.id or self.ended or self._legs.corrupt:
+        if (id is not self.attempt.id and id != self.attempt.id) or self.state in FINAL or self._legs.corrupt:
             return False
         delivered = self.delivered.get(token.choice)
         if delivered is None:

@@ -1,6 +1,5 @@
 """The decode scheduler, decision by decision: the way of an attempt that nothing disturbs."""
 
-from dataclasses import replace
 
 import pytest
 
@@ -145,7 +144,7 @@ def test_a_small_pool_ends_an_answer_that_prefill_would_go_on_with() -> None:
     assert token.finish is FinishReason.LENGTH
     drive.runner.fill(stay.blocks, range(11))
     stay.state = "running"
-    drive.post(Join(stay.attempt.id, (replace(token, finish=None),)))
+    drive.post(Join(stay.attempt.id, (token._replace(finish=None),)))
     assert stay.complete
     drive.empty()
 

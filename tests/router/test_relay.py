@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.text.detokenize import Detokenizer
+from common.text.detokenize import detokenizer
 from common.text.tokenizer import Tokenizer
 from common.types.errors import Cancelled
 from common.types.sampling import FinishReason, SampledToken, TokenLogprobs
@@ -23,7 +23,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 
 def answer(tokenizer: Tokenizer, *stop: str, min_tokens: int = 0) -> Answer:
-    return Answer(Detokenizer(tokenizer), stop, min_tokens)
+    return Answer(detokenizer(tokenizer), stop, min_tokens)
 
 
 def tokens(

@@ -1,0 +1,40 @@
+"""Text from tokens as they come, for tokenizers whose tokens are plain bytes: one look-up a token, no window.
+
+The same text as decoding all tokens at once, because bytes that are no UTF-8 become U+FFFD in the same places.
+"""
+
+from codecs import getincrementaldecoder
+from collections.abc import Sequence
+
+from common.text.tokenizer import Tokenizer
+
+CHARACTER_BYTES = 4
+_decoder = getincrementaldecoder("utf-8")
+
+
+class ByteDetokenizer:
+    """Holds at most the beginning of one character."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], skip_special_tokens: bool) -> None:
+        self._bytes = tokenizer.text_bytes if skip_special_tokens else tokenizer.token_bytes
+        self._decode = _decoder(errors="replace").decode
+        self._decode(self._last_bytes(prompt))
+
+    def feed(self, token_ids: Sequence[int]) -> str:
+        """The text that became certain; empty while a character is incomplete."""
+        if len(token_ids) == 1:
+            return self._decode(self._bytes.get(token_ids[0], b""))
+        return self._decode(b"".join(self._bytes.get(token_id, b"") for token_id in token_ids))
+
+    def flush(self) -> str:
+        """What is still held back, an incomplete character as U+FFFD. Nothing may be fed afterwards."""
+        return self._decode(b"", True)
+
+    def _last_bytes(self, prompt: Sequence[int]) -> bytes:
+        """Enough of the prompt's end to know the character that it leaves incomplete."""
+        last = b""
+        for token_id in reversed(prompt):
+            last = self._bytes.get(token_id, b"") + last
+            if len(last) >= CHARACTER_BYTES:
+                break
+        return last
