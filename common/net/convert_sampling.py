@@ -5,7 +5,7 @@ Knows nothing of what a server is willing to serve (longest answer, most alterna
 
 from baton.v1 import types_pb2
 from common.net import wire
-from common.types.constraint import Constraint, ConstraintKind
+from common.types.constraint import MAX_SOURCE_CHARS, Constraint, ConstraintKind
 from common.types.errors import invalid
 from common.types.sampling import Sampling
 
@@ -27,8 +27,8 @@ def constraint_from_proto(message: types_pb2.Constraint, field: str = "constrain
     """Whether its source means anything is not looked at."""
     if message.kind not in _KINDS_BACK:
         raise invalid(field, "must be of a known kind")
-    if len(message.source) > wire.MAX_CONSTRAINT_CHARS:
-        raise invalid(field, f"must have at most {wire.MAX_CONSTRAINT_CHARS} characters")
+    if len(message.source) > MAX_SOURCE_CHARS:
+        raise invalid(field, f"must have at most {MAX_SOURCE_CHARS} characters")
     return Constraint(_KINDS_BACK[message.kind], message.source)
 
 

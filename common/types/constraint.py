@@ -1,7 +1,12 @@
 """What an answer's text must look like. Frozen words only: what they mean is for `common/text/grammar.py` to say."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
+
+MAX_SOURCE_CHARS = 1 << 17
 
 
 class ConstraintKind(Enum):
@@ -22,3 +27,24 @@ class Constraint:
 
     kind: ConstraintKind
     source: str = ""
+
+    @classmethod
+    def json_object(cls) -> "Constraint":
+        return cls(ConstraintKind.JSON_OBJECT)
+
+    @classmethod
+    def json_schema(cls, schema: Mapping[str, Any] | bool) -> "Constraint":
+        """Raises ValueError or TypeError for what JSON cannot say."""
+        return cls(ConstraintKind.JSON_SCHEMA, json.dumps(schema, allow_nan=False))
+
+    @classmethod
+    def regex(cls, expression: str) -> "Constraint":
+        return cls(ConstraintKind.REGEX, expression)
+
+    @classmethod
+    def grammar(cls, text: str) -> "Constraint":
+        return cls(ConstraintKind.GRAMMAR, text)
+
+    @classmethod
+    def choice(cls, texts: Sequence[str]) -> "Constraint":
+        return cls(ConstraintKind.CHOICE, json.dumps(list(texts)))

@@ -9,6 +9,7 @@ import pytest
 from baton.v1 import decode_pb2, fleet_pb2, kvtransfer_pb2, types_pb2
 from common.net import convert, convert_fleet, convert_kv, convert_step, wire
 from common.types.attempt import Attempt, Choice
+from common.types.constraint import MAX_SOURCE_CHARS
 from common.types.errors import InvalidRequest
 from common.types.ids import AttemptId, Role
 from common.types.kv import BlockRef, Manifest
@@ -54,7 +55,7 @@ def spoil(path: str, value: Any) -> Callable[[Any], None]:
         ("choices", [types_pb2.Choice(tail=[1 << 31])], "attempt.choices.tail"),
         ("cache_salt", b"x" * (wire.MAX_SALT_BYTES + 1), "attempt.cache_salt"),
         ("sampling.constraint.kind", 99, "attempt.sampling.constraint"),
-        ("sampling.constraint.source", "x" * (wire.MAX_CONSTRAINT_CHARS + 1), "attempt.sampling.constraint"),
+        ("sampling.constraint.source", "x" * (MAX_SOURCE_CHARS + 1), "attempt.sampling.constraint"),
         ("sampling.temperature", math.nan, "attempt.sampling.temperature"),
         ("sampling.temperature", -1.0, "attempt.sampling.temperature"),
         ("sampling.temperature", math.inf, "attempt.sampling.temperature"),
