@@ -145,9 +145,12 @@ class Host:
 
     def report(self) -> Load:
         """The load as any router is told, without hashes."""
-        load = self._load()
-        self._check_quarantine(load.num_quarantined_blocks)
-        side = self._side
+        self._check_quarantine(self._load().num_quarantined_blocks)
+        return self.figures()
+
+    def figures(self) -> Load:
+        """The same, for who only wants to know; from any thread."""
+        load, side = self._load(), self._side
         state = SideState(side.fetch_bytes_per_s(), side.fetch_totals(), side.draining, side.idle.is_set())
         return make_report(load, self._totals(), state, self._clock())
 

@@ -6,7 +6,7 @@ Owns the way events travel from the engine thread to the event loop. What kind o
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,10 @@ from common.engine.limits import Limits
 from common.engine.loop import Scheduler
 from common.engine.messages import Event
 from common.engine.tables import BlockTables
+from common.net.server import check_exposed, split_address
+from common.obs.exposition import Sample
+from common.obs.member_samples import member_samples
+from common.obs.metrics_server import MetricsServer
 from common.types.config import WorkerConfig
 from common.types.hashing import key_id
 from common.types.ids import PROTOCOL_MAJOR, Role, new_epoch
@@ -59,6 +63,7 @@ class Worker:
     engine: Engine = field(init=False)
     side: OpenSide = field(init=False)
     host: Host = field(init=False)
+    metrics: MetricsServer | None = field(default=None, init=False)
 
     @classmethod
     async def start(cls, config: WorkerConfig, kind: Kind, machine: Machine, voice: Voice = Voice()) -> "Worker":
@@ -92,6 +97,10 @@ class Worker:
                 worker.restart,
                 totals=worker.engine.loop.totals,
             )
+            if config.metrics:
+                check_exposed(config.metrics, expose=config.expose)
+                worker.metrics = MetricsServer(*split_address(config.metrics), worker.samples)
+                undo.append(worker.metrics.close)
             await worker.host.start(worker.hello(epoch))
         except BaseException:
             for step in undo:
@@ -103,8 +112,15 @@ class Worker:
     async def stop(self) -> None:
         """Ends the calls, leaves the routers, lets go of the pool, ends the engine: in this order."""
         await self.host.stop()
+        if self.metrics is not None:
+            await self.metrics.close()
         await self.side.close()
         await asyncio.to_thread(self.engine.close)
+
+    def samples(self) -> Iterator[Sample]:
+        """This worker's figures, from any thread."""
+        load, role = self.host.figures(), self.kind.role
+        return member_samples(self.name, role, load, draining=load.draining)
 
     def fail(self, error: BaseException) -> None:
         """A bug: whoever owns the process ends it."""
@@ -119,11 +135,15 @@ class Worker:
         """Blocks that cannot be fenced: only a new process can have them back."""
         self.fail(RuntimeError(reason))
 
+    @property
+    def name(self) -> str:
+        return self.config.name or f"{self.kind.role.value}-{socket.gethostname()}-{os.getpid()}"
+
     def hello(self, epoch: int) -> Hello:
         """What the worker says of itself to routers; the host fills in the address."""
         config, engine = self.config, self.engine
         return Hello(
-            member=config.name or f"{self.kind.role.value}-{socket.gethostname()}-{os.getpid()}",
+            member=self.name,
             role=self.kind.role,
             address="",
             epoch=epoch,

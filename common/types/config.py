@@ -71,6 +71,9 @@ class WorkerConfig:
     expose: bool = field(
         default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
     )
+    metrics: str = field(
+        default="", metadata=about("where to serve this worker's own metrics, if at all", "HOST:PORT", address=True)
+    )
     name: str = field(default="", metadata=about("unique in the fleet; role and process when empty", "NAME"))
     device: str = field(default="cpu", metadata=about("where to compute; cuda is cuda:0", "cpu|cuda[:N]", device=True))
     device_share: float = field(
