@@ -21,7 +21,7 @@ def make_scheduler(limits: Limits, tables: BlockTables, layout: KVLayout) -> Sch
 
 def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Callable[[], None]) -> DecodeSide:
     pool = pool_bytes(engine.storage)
-    post, layout = engine.loop.post, engine.layout
+    post, layout = engine.gate.post, engine.layout
     return DecodeSide(post, pool, layout, epoch, config.timeouts, on_overdue, config.transports)
 
 

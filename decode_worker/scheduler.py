@@ -101,7 +101,7 @@ class DecodeScheduler:
                 continue
             if tokens is None:
                 self._forget(resident)
-                refused.append(Refused(resident.id, nothing_to_choose()))
+                refused.append(Refused(resident.id, nothing_to_choose(sequence.attempt.sampling)))
                 continue
             sequence.num_computed += len(work.token_ids)
             self._tables.publish(sequence, merge=True)

@@ -26,7 +26,7 @@ def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Call
     host, _ = split_address(config.listen)
     advertise = split_address(config.advertise)[0] if config.advertise else ""
     return PrefillSide(
-        engine.loop.post,
+        engine.gate.post,
         pool,
         config.transports,
         epoch,

@@ -110,7 +110,7 @@ class PrefillScheduler:
             run, tokens = self._runs[sequence.attempt.id], drawn[place]
             if tokens is None:
                 self._forget(run)
-                events.append(Refused(run.id, nothing_to_choose()))
+                events.append(Refused(run.id, nothing_to_choose(sequence.attempt.sampling)))
                 continue
             sequence.num_computed += len(work.token_ids)
             self._tables.publish(sequence, merge=not run.lend)

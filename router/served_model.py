@@ -31,16 +31,13 @@ class ServedModel:
         """Raises ModelError, which says what is missing or broken."""
         config = ModelConfig.load(folder)
         tokenizer = Tokenizer.load(folder)
-        end = config.eos_token_ids
-        if not end and tokenizer.eos_token_id is not None:
-            end = (tokenizer.eos_token_id,)
         return cls(
             id=id or os.path.basename(os.path.abspath(folder)),
             fingerprint=model_fingerprint(folder),
             architecture=config.architecture,
             vocab_size=config.vocab_size,
             max_tokens=config.max_tokens,
-            end_token_ids=end,
+            end_token_ids=config.end_token_ids(tokenizer.eos_token_id),
             tokenizer=tokenizer,
             chat=ChatTemplate.load(folder, tokenizer.special_tokens),
         )

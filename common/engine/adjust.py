@@ -1,7 +1,8 @@
 """Turns what requests ask (bias, penalties, a least number of tokens) into one change of a step's logits.
 
-Owns the token counts of penalised sequences, for exactly as long as each is sampled in every step; a sequence that
-pauses is counted afresh. Knows nothing of drawing.
+A constrained row's least number of tokens is part of its mask, which knows what else could be chosen. Owns the token
+counts of penalised sequences, for exactly as long as each is sampled in every step; a sequence that pauses is counted
+afresh. Knows nothing of drawing.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ Int64s = npt.NDArray[np.int64]
 def is_adjusted(row: SampleRow) -> bool:
     """Whether a row's logits are changed before a token is chosen."""
     sampling = row.sampling
-    if sampling.penalised or sampling.logit_bias:
+    if sampling.penalised or sampling.logit_bias or sampling.constraint is not None:
         return True
     return row.index < sampling.min_tokens and bool(sampling.stop_token_ids)
 
@@ -50,7 +51,7 @@ class Adjuster:
         stops = [
             (place, token)
             for place, row in enumerate(rows)
-            if row.index < row.sampling.min_tokens
+            if row.index < row.sampling.min_tokens and row.sampling.constraint is None
             for token in row.sampling.stop_token_ids
             if 0 <= token < vocabulary
         ]

@@ -12,8 +12,10 @@ from time import perf_counter
 import torch
 
 from common.cache.storage import KVStorage
+from common.engine.gate import Gate
 from common.engine.limits import Limits
 from common.engine.loop import EngineLoop, OnEvents, Scheduler
+from common.engine.masks import Masks
 from common.engine.placement import parse_cores, settle_thread
 from common.engine.runner import Runner
 from common.engine.sizing import CPU_SHARE, CUDA_SHARE, choose_num_blocks, describe_pool
@@ -23,8 +25,10 @@ from common.models.config import ModelConfig
 from common.models.decoder import Decoder
 from common.models.fingerprint import model_fingerprint
 from common.models.weight_files import read_weight_files
+from common.text.compiler import Compiler, Vocabulary
+from common.text.tokenizer import Tokenizer
 from common.types.config import WorkerConfig
-from common.types.errors import StartupError
+from common.types.errors import InvalidRequest, ModelError, StartupError
 from common.types.kv import DTYPE_BYTES, KVLayout
 
 _STORED_BYTES = {"F32": 4, "BF16": 2, "F16": 2}
@@ -40,9 +44,11 @@ class Engine:
     limits: Limits
     storage: KVStorage
     loop: EngineLoop
+    gate: Gate
 
     def close(self) -> None:
         """Ends the thread after its step and gives the pool back. Transports must have let go of the pool before."""
+        self.gate.close()
         self.loop.stop()
         self.storage.close()
         gc.unfreeze()
@@ -82,7 +88,8 @@ def boot(
     limits = limits.within(num_blocks * layout.block_tokens)
     say(describe_pool(layout, limits, num_blocks))
     storage = KVStorage(layout, num_blocks, config.device, free_bytes)
-    runner = Runner(decoder, storage)
+    compiler = _load_compiler(folder, model, say)
+    runner = Runner(decoder, storage, None if compiler is None else Masks(compiler))
     tables = BlockTables.create(num_blocks, layout.block_tokens, config.cache_key.encode(), fingerprint)
 
     def prepare() -> None:
@@ -101,7 +108,18 @@ def boot(
     except BaseException:
         storage.close()
         raise
-    return Engine(model, fingerprint, layout, limits, storage, loop)
+    gate = Gate(loop.post, compiler, on_events, on_crash)
+    return Engine(model, fingerprint, layout, limits, storage, loop, gate)
+
+
+def _load_compiler(folder: Path, model: ModelConfig, say: Callable[[str], None]) -> Compiler | None:
+    """None where no answer can be constrained; such requests are refused, all others served."""
+    try:
+        tokenizer = Tokenizer.load(folder)
+        return Compiler(Vocabulary(tokenizer, model.vocab_size, model.end_token_ids(tokenizer.eos_token_id)))
+    except (InvalidRequest, ModelError) as error:
+        say(f"answers with a constraint will be refused: {error}")
+        return None
 
 
 def _limits(config: WorkerConfig, model: ModelConfig) -> Limits:

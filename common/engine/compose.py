@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from common.engine.messages import Event
 from common.engine.plan import SampleRow, StepPlan, StepResult, Work
 from common.engine.sequence import Sequence
-from common.types.errors import InvalidRequest, invalid
+from common.types.errors import ConstraintFailed, InvalidRequest, invalid
 from common.types.sampling import FinishReason, SampledToken, Sampling, TokenLogprobs
 
 
@@ -36,13 +36,17 @@ def drawn_tokens(plan: StepPlan, result: StepResult, max_model_tokens: int) -> l
         if sampled is None:
             drawn[row.work] = None
         elif tokens is not None:
-            finish = finish_reason(row.sampling, sampled.token_id, row.index, len(row.tokens) + 1, max_model_tokens)
+            finish: FinishReason | None = FinishReason.STOP
+            if not sampled.ended:
+                finish = finish_reason(row.sampling, sampled.token_id, row.index, len(row.tokens) + 1, max_model_tokens)
             tokens.append(SampledToken(row.choice, row.index, sampled.token_id, sampled.logprobs, finish))
     return drawn
 
 
-def nothing_to_choose() -> InvalidRequest:
-    """Why an attempt fails whose logits are not numbers, or whose bias excludes every token."""
+def nothing_to_choose(sampling: Sampling) -> InvalidRequest:
+    """Why an attempt fails whose logits are not numbers, or of whose tokens bias or constraint leave none."""
+    if sampling.constraint is not None:
+        return ConstraintFailed()
     return invalid("sampling", "leaves no token to choose")
 
 

@@ -77,10 +77,11 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """What a row yielded."""
+    """What a row yielded; `ended` says that it ends what the row's constraint allows."""
 
     token_id: int
     logprobs: TokenLogprobs | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class StepResult:
     """One sample per row and one checksum per final block, both in plan order.
 
     A row whose logits leave nothing to choose (not a number, or every token excluded) yields None: its attempt fails.
+    So does one whose constraint can no longer be enforced.
     `scores[i]` answers `works[i].score_ids`; the whole tuple may be empty when no work asked. Of `seconds`, `kernel_s`
     went by while the model ran and tokens were chosen.
     """

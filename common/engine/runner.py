@@ -12,6 +12,7 @@ import torch
 from common.cache.checksum import block_checksum
 from common.cache.storage import KVStorage
 from common.engine.batch import Batcher
+from common.engine.masks import Masks
 from common.engine.plan import Sampled, StepPlan, StepResult, Work
 from common.engine.sampler import Sampler, token_logprobs
 from common.kernels.batch import Batch
@@ -25,16 +26,17 @@ _SCORE_ENTRIES = 1 << 22  # logits held at once while a prompt is scored: 16 MiB
 class Runner:
     """One model over one pool of KV. One thread uses it."""
 
-    def __init__(self, decoder: Decoder, storage: KVStorage) -> None:
+    def __init__(self, decoder: Decoder, storage: KVStorage, masks: Masks | None = None) -> None:
         self._decoder = decoder
         self._storage = storage
         self._batcher = Batcher(storage.layout.block_tokens, decoder.device)
-        self._sampler = Sampler()
+        self._sampler = Sampler(masks)
 
     @torch.inference_mode()
     def run(self, plan: StepPlan) -> StepResult:
         """One step; what it leaves behind is KV in the pool and the result."""
         began = perf_counter()
+        self._sampler.begin(plan.rows)
         if plan.copies:
             sources, targets = zip(*plan.copies, strict=True)
             self._storage.tensor[list(targets)] = self._storage.tensor[list(sources)]

@@ -1,7 +1,7 @@
 """Chooses the next token of every row of a step, and says how likely it was.
 
-Owns the order: bias, penalties, excluded tokens, then the best entry for greedy rows and a draw for the others. Works
-on all rows together; only rows that ask for more cost more. Knows nothing of sequences' progress or when they end.
+Owns the order: masks of constraints, bias, penalties, excluded tokens, then the best entry for greedy rows and a draw
+for the others. Works on all rows together; only rows that ask for more cost more. Knows nothing of sequences' progress.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,12 @@ import numpy.typing as npt
 import torch
 
 from common.engine.adjust import Adjuster, is_adjusted
+from common.engine.masks import Masks, StepMasks
 from common.engine.plan import Sampled, SampleRow
 from common.kernels.reference.gumbel import draw_keys
 from common.kernels.reference.logprobs import Logprobs, logprobs
 from common.kernels.reference.sample import Draws, best_tokens, draw_tokens
+from common.kernels.reference.token_mask import apply_token_mask
 from common.types.sampling import TokenLogprobs
 
 Int64s = npt.NDArray[np.int64]
@@ -23,10 +25,19 @@ _UINT64 = (1 << 64) - 1
 
 
 class Sampler:
-    """One per engine; keeps token counts of penalised rows between steps and nothing else."""
+    """One per engine; keeps token counts of penalised rows between steps and nothing else.
 
-    def __init__(self) -> None:
+    Without `masks` a row with a constraint has nothing to choose.
+    """
+
+    def __init__(self, masks: Masks | None = None) -> None:
         self._adjuster = Adjuster()
+        self._masks = masks
+
+    def begin(self, rows: Sequence[SampleRow]) -> None:
+        """Called before the forward pass whose logits `choose` will get: what needs no logits starts now."""
+        if self._masks is not None:
+            self._masks.begin(rows)
 
     def choose(self, logits: torch.Tensor, sources: Int64s, rows: Sequence[SampleRow]) -> tuple[Sampled | None, ...]:
         """One outcome per row; None where the logits hold nothing to choose (not a number, or all excluded).
@@ -38,6 +49,8 @@ class Sampler:
         usable = np.isfinite(peaks)
         greedy = np.array([row.sampling.greedy for row in rows], dtype=bool)
         adjusted = np.array([is_adjusted(row) for row in rows], dtype=bool)
+        constrained = np.flatnonzero([row.sampling.constraint is not None for row in rows])
+        masks = self._collect(constrained, usable)
         self._draw(logits, sources, rows, np.flatnonzero(usable & ~greedy & ~adjusted), tokens)
         changed = np.flatnonzero(usable & adjusted)
         wanted = [rows[row] for row in changed.tolist()]
@@ -45,6 +58,9 @@ class Sampler:
             self._adjuster.forget()
         else:
             copied = logits[torch.from_numpy(sources[changed])].cpu()
+            if masks is not None:
+                sound = usable[constrained]
+                apply_token_mask(copied.numpy(), np.searchsorted(changed, constrained[sound]), masks.bits[sound])
             self._adjuster.adjust(copied.numpy(), wanted)
             tokens[changed], peaks = best_tokens(copied)
             usable[changed] = np.isfinite(peaks)
@@ -53,9 +69,23 @@ class Sampler:
             self._draw(copied, places, rows, np.flatnonzero(usable & ~greedy & adjusted), tokens)
         scored = self._score(logits, sources, rows, np.flatnonzero(usable), tokens)
         return tuple(
-            Sampled(int(token), scored.get(row)) if fine else None
+            Sampled(int(token), scored.get(row), self._is_end(rows[row], int(token))) if fine else None
             for row, (token, fine) in enumerate(zip(tokens, usable, strict=True))
         )
+
+    def _collect(self, constrained: Int64s, usable: npt.NDArray[np.bool_]) -> StepMasks | None:
+        """The masks of the constrained rows; a row without one has nothing to choose."""
+        if not len(constrained):
+            return None
+        if self._masks is None:
+            usable[constrained] = False
+            return None
+        masks = self._masks.collect()
+        usable[constrained[masks.failed]] = False
+        return masks
+
+    def _is_end(self, row: SampleRow, token: int) -> bool:
+        return row.sampling.constraint is not None and self._masks is not None and token in self._masks.end_ids
 
     @staticmethod
     def _draw(logits: torch.Tensor, sources: Int64s, rows: Sequence[SampleRow], drawn: Int64s, tokens: Int64s) -> None:

@@ -84,6 +84,12 @@ class ModelConfig:
             eos_token_ids=eos,
         )
 
+    def end_token_ids(self, tokenizer_end: int | None) -> tuple[int, ...]:
+        """Tokens that end an answer: the folder's own, else the tokenizer's."""
+        if self.eos_token_ids or tokenizer_end is None:
+            return self.eos_token_ids
+        return (tokenizer_end,)
+
     def resolve_dtype(self, requested: str) -> str:
         """The name of the dtype to compute in; "auto" is what the folder says."""
         if requested == "auto":

@@ -5,14 +5,6 @@ The compiler's own messages quote grammars and tokens; of them only what the tab
 
 import re
 
-# Words of JSON Schema that may appear in an answer: a message quotes the request's own words, which can be anything.
-_KEYWORDS = frozenset(
-    """$anchor $dynamicAnchor $dynamicRef $ref $recursiveRef $vocabulary additionalItems additionalProperties allOf anyOf
-    const contains contentSchema dependencies dependentRequired dependentSchemas else enum exclusiveMaximum
-    exclusiveMinimum format if items maxContains maxItems maxLength maxProperties maximum minContains minItems minLength
-    minProperties minimum multipleOf not oneOf pattern patternProperties prefixItems properties propertyNames required
-    then type unevaluatedItems unevaluatedProperties uniqueItems""".split()
-)
 _TABLE = (
     (r"look-?around|lookarounds", "uses look-around, a word boundary or an anchor inside, which cannot be enforced"),
     (r"backreferences", "uses back-references, which cannot be enforced"),
@@ -35,7 +27,7 @@ def reason_of(message: str, *, own_lines: bool) -> str:
     """`own_lines` says that the compiler's line numbers are those of the request's text."""
     found = re.search(r'Unimplemented keys: \[("[^\]]*")\]', message)
     if found is not None:
-        words = sorted(_KEYWORDS & set(re.findall(r'"([^"]*)"', found[1])))
+        words = re.findall(r'"(\$?[a-zA-Z]{1,24})"', found[1])[:8]
         return "uses keywords that cannot be enforced" + (f": {', '.join(words)}" if words else "")
     reason = next((text for pattern, text in _TABLE if re.search(pattern, message)), "cannot be compiled")
     place = _PLACE.match(message)

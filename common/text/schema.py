@@ -1,4 +1,4 @@
-"""What a JSON schema may not hold, whatever the compiler makes of it: too much, or what it accepts and does not enforce.
+"""What a JSON schema may not hold: too much of anything, or what the compiler would accept and not enforce.
 
 Knows nothing of grammars.
 """

@@ -35,7 +35,7 @@ class ConstraintFailed(InvalidRequest):
     """The request's constraint was accepted, and yet cannot be enforced to the end of the answer."""
 
     def __init__(self) -> None:
-        super().__init__(Violation("constraint", "grew too large to be enforced while the answer was written"))
+        super().__init__(Violation("constraint", "cannot be enforced to the end of this answer"))
 
 
 class NotFound(BatonError):
