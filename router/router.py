@@ -79,6 +79,7 @@ class Router:
         """Calls still running are cut."""
         self.fleet.close()
         await asyncio.gather(*(server.stop(GRACE_S) for server in self._servers))
+        self.serving.close()
         await self._background.close()
         await self._reach.close()
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from common.text.detokenize import detokenizer
 from common.types.config import RouterConfig
-from common.types.errors import BatonError, NotFound, Unavailable
+from common.types.errors import BatonError, InvalidRequest, NotFound, Unavailable
 from common.types.ids import Role, new_request_id
 from router.admission import Admission, Cost, RetryBudget, Ticket
 from router.answer import Answer
 from router.ask import Ask, ChatAsk, Prompt
+from router.constraints import ConstraintCheck
 from router.dispatch import Dispatch
+from router.history import History, Point
 from router.policy.snapshot import Snapshot
 from router.reach import Reach
 from router.relay import Outgoing, Relay
@@ -55,9 +57,11 @@ class Serving:
     def __init__(self, model: ServedModel, reach: Reach, config: RouterConfig, rules: Rules, now: float) -> None:
         self.model = model
         self._reach = reach
+        self._constraints = ConstraintCheck(model.tokenizer, model.vocab_size, model.end_token_ids)
         self._config = config
         self._rules = rules
         self.tally = Tally()
+        self.history = History(Point(now))
         self.admission = Admission(config.max_requests, config.max_queue_tokens, now)
         self.budget = RetryBudget(config.retry_share, RETRY_BURST, now)
         self.idle = asyncio.Event()
@@ -68,6 +72,10 @@ class Serving:
     def ready(self) -> bool:
         """Whether a request that comes now has somewhere to go: a decode member can also prefill by itself."""
         return not self._draining and self._reach.fleet.has_decode()
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
 
     @property
     def max_model_tokens(self) -> int:
@@ -136,10 +144,11 @@ class Serving:
         try:
             self.check_model(ask.model)
             self._check_open(arrived)
+            refusal = await self._constraints.verdict(ask.constraint)
             token_ids = await self.token_ids(ask.prompt)
             now = self._now()
             self._check_open(now)
-            request = self._validate(ask, token_ids)
+            request = self._validate(ask, token_ids, refusal)
             cost = Cost.of(len(token_ids), request.sampling.max_tokens, request.num_choices)
             ticket = self.admission.admit(cost, _capacity_tokens(self._reach.fleet.snapshot()), now)
         except BatonError as error:
@@ -159,6 +168,10 @@ class Serving:
         except TimeoutError:
             _log.warning("left with streams unfinished", extra={"requests": self.admission.num_requests})
 
+    def close(self) -> None:
+        """Lets go of its threads."""
+        self._constraints.close()
+
     def _check_open(self, now: float) -> None:
         """Refusals that need no look at the prompt come before it is tokenized."""
         if self._draining:
@@ -167,14 +180,14 @@ class Serving:
             raise Unavailable("no decode member is up", Role.DECODE.value)
         self.admission.check(now)
 
-    def _validate(self, ask: Ask, token_ids: tuple[int, ...]) -> Request:
+    def _validate(self, ask: Ask, token_ids: tuple[int, ...], refusal: InvalidRequest | None) -> Request:
         limits = Limits.of(
             self._config,
             vocab_size=self.model.vocab_size,
             max_model_tokens=self.max_model_tokens,
             end_token_ids=self.model.end_token_ids,
         )
-        return validate(ask, token_ids, limits, id=new_request_id(), seed=secrets.randbits(63))
+        return validate(ask, token_ids, limits, id=new_request_id(), seed=secrets.randbits(63), refusal=refusal)
 
     def _relay(self, request: Request) -> Relay:
         def answer() -> Answer:

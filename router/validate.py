@@ -95,9 +95,22 @@ class _Violations:
             self.add(field, f"token id {wrong[0]} is outside the vocabulary of {vocab_size}")
 
 
-def validate(ask: Ask, token_ids: tuple[int, ...], limits: Limits, *, id: str, seed: int) -> Request:
-    """Raises InvalidRequest with all violations. `seed` serves when the client named none."""
+def validate(
+    ask: Ask,
+    token_ids: tuple[int, ...],
+    limits: Limits,
+    *,
+    id: str,
+    seed: int,
+    refusal: InvalidRequest | None = None,
+) -> Request:
+    """Raises InvalidRequest with all violations: those of `refusal`, which is the constraint's, among them.
+
+    `seed` serves when the client named none.
+    """
     wrong = _Violations()
+    if refusal is not None:
+        wrong.found.extend(refusal.violations)
     num_choices = 1 if ask.num_choices is None else ask.num_choices
     wrong.between("n", num_choices, 1, limits.max_choices)
     max_tokens = _lengths(ask, token_ids, limits, wrong)

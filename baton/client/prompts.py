@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from baton.v1 import inference_pb2, types_pb2
+from common.net.convert_sampling import constraint_to_proto
+from common.types.constraint import Constraint
 from common.types.errors import invalid
 
 
@@ -53,6 +55,7 @@ class Asking(TypedDict, total=False):
     logprobs: int
     prompt_logprobs: int
     explain: bool
+    constraint: Constraint
 
 
 SAMPLING = frozenset(types_pb2.Sampling.DESCRIPTOR.fields_by_name)
@@ -107,7 +110,9 @@ def _set(
         raise TypeError(f"unknown argument {name!r}")
     held = getattr(message, name)
     try:
-        if isinstance(value, Mapping):
+        if isinstance(value, Constraint):
+            held.CopyFrom(constraint_to_proto(value))
+        elif isinstance(value, Mapping):
             held.update(value)
         elif isinstance(value, (str, int, float)):
             setattr(message, name, value)

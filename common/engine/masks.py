@@ -14,7 +14,6 @@ import numpy.typing as npt
 from llguidance import LLExecutor, LLMatcher
 
 from common.engine.plan import SampleRow
-from common.kernels.reference.token_mask import Bits
 from common.text.compiler import Compiler
 from common.types.constraint import Constraint
 from common.types.errors import InvalidRequest
@@ -36,9 +35,9 @@ class Guide:
 
 @dataclass(frozen=True, slots=True)
 class StepMasks:
-    """For each constrained row, in the order of the rows: a bit per token, and whether it can be enforced at all."""
+    """For each constrained row, in the order of the rows: a bit per token it may choose, or that it has failed."""
 
-    bits: Bits  # [C, bytes]
+    words: npt.NDArray[np.int32]  # [C, words], the lowest bit first
     failed: npt.NDArray[np.bool_]  # [C]
 
 
@@ -88,7 +87,7 @@ class Masks:
         gone = np.zeros(len(turns), dtype=bool)
         gone[failed] = True
         gone |= ~words.any(axis=1)
-        return StepMasks(words.view(np.uint8), gone)
+        return StepMasks(words.view(np.int32), gone)
 
     def _match(self, turns: list[tuple[Guide, SampleRow]], words: Words, places: Sequence[int]) -> list[int]:
         """Fills the words of these places; returns those for which it could not be done."""

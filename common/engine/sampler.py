@@ -15,8 +15,8 @@ from common.engine.masks import Masks, StepMasks
 from common.engine.plan import Sampled, SampleRow
 from common.kernels.reference.gumbel import draw_keys
 from common.kernels.reference.logprobs import Logprobs, logprobs
+from common.kernels.reference.mask_rows import mask_rows
 from common.kernels.reference.sample import Draws, best_tokens, draw_tokens
-from common.kernels.reference.token_mask import apply_token_mask
 from common.types.sampling import TokenLogprobs
 
 Int64s = npt.NDArray[np.int64]
@@ -60,7 +60,7 @@ class Sampler:
             copied = logits[torch.from_numpy(sources[changed])].cpu()
             if masks is not None:
                 sound = usable[constrained]
-                apply_token_mask(copied.numpy(), np.searchsorted(changed, constrained[sound]), masks.bits[sound])
+                mask_rows(copied.numpy(), np.searchsorted(changed, constrained[sound]), masks.words[sound])
             self._adjuster.adjust(copied.numpy(), wanted)
             tokens[changed], peaks = best_tokens(copied)
             usable[changed] = np.isfinite(peaks)

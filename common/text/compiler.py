@@ -89,7 +89,7 @@ class Compiler:
         began = time.thread_time()
         matcher = LLMatcher(self.vocabulary.tokens, grammar_of(constraint), limits=LIMITS, log_level=0)
         if matcher.is_error():
-            raise self._refusal(constraint, matcher.get_error())
+            raise _refusal(constraint, matcher.get_error())
         if matcher.get_grammar_warnings():
             raise refused("uses keywords that cannot be enforced")
         if time.thread_time() - began > COMPILE_S:
@@ -97,13 +97,13 @@ class Compiler:
         return matcher
 
     def check(self, constraint: Constraint) -> None:
-        """Compiles it and tries the first tokens of an answer; raises InvalidRequest."""
-        matcher = self.begin(constraint)
+        """Compiles it and tries the first tokens of an answer; raises InvalidRequest. Nothing of it is kept."""
+        matcher = self.compile(constraint)
         for turn in range(NUM_PROBES):
             began = time.thread_time()
             mask = matcher.compute_bitmask()
             if matcher.is_error():
-                raise self._refusal(constraint, matcher.get_error())
+                raise _refusal(constraint, matcher.get_error())
             allowed = np.flatnonzero(np.unpackbits(np.frombuffer(mask, dtype=np.uint8), bitorder="little"))
             going_on = np.setdiff1d(allowed, self.vocabulary.end_ids)
             if not len(allowed):
@@ -111,10 +111,10 @@ class Compiler:
             if not len(going_on):
                 return
             if not matcher.consume_token(int(going_on[turn * 7919 % len(going_on)])):
-                raise self._refusal(constraint, matcher.get_error())
+                raise _refusal(constraint, matcher.get_error())
             if time.thread_time() - began > PROBE_S:
                 raise refused("takes too long to enforce")
 
-    def _refusal(self, constraint: Constraint, message: str) -> InvalidRequest:
-        self.forget(constraint)
-        return refused(reason_of(message, own_lines=constraint.kind is ConstraintKind.GRAMMAR))
+
+def _refusal(constraint: Constraint, message: str) -> InvalidRequest:
+    return refused(reason_of(message, own_lines=constraint.kind is ConstraintKind.GRAMMAR))
