@@ -20,6 +20,7 @@ from common.types.config import RouterConfig
 from common.types.errors import StartupError
 from common.types.ids import new_epoch
 from router.fleet import FleetView, Served
+from router.overview import keep_history
 from router.policy.route import ModeRule
 from router.pulse import Pulse
 from router.reach import Reach
@@ -99,6 +100,7 @@ class Router:
             interceptors=[limit],
         )
         self._background.spawn(Pulse(self._health, self.serving, self.fleet).follow())
+        self._background.spawn(keep_history(self.serving, self.fleet))
         self.grpc_address = await self._serve(clients, config.grpc)
 
     async def _serve(self, server: grpc.aio.Server, address: str) -> str:

@@ -13,9 +13,10 @@ from common.types.ids import Role
 from router.fleet import FleetView
 from router.membership import Membership
 from router.serving import Serving
-from router.tally import ANSWERED, CANCELLED, FAILED, LEGS, Tally
+from router.situation import used_share
+from router.tally import ANSWERED, CANCELLED, CAPACITY, FAILED, LEGS, Tally
 
-REASONS = ("requests", "queue_tokens", "kv_memory", "key_requests", "key_tokens", "invalid", "not_found", "unavailable")
+REASONS = (*CAPACITY, "key_requests", "key_tokens", "invalid", "not_found", "unavailable")
 """Always shown, so that a rate over a series is there before its first event."""
 
 
@@ -78,7 +79,8 @@ def _aliases(serving: Serving, members: tuple[Membership, ...]) -> Iterator[Samp
     tally, admission, model = serving.tally, serving.admission, (serving.model.id,)
     yield Sample("vllm:num_requests_running", admission.num_requests - admission.num_waiting, model)
     yield Sample("vllm:num_requests_waiting", admission.num_waiting, model)
-    yield Sample("vllm:kv_cache_usage_perc", used_share(members, Role.DECODE), model)
+    decode = [each for each in members if each.hello.role is Role.DECODE]
+    yield Sample("vllm:kv_cache_usage_perc", used_share(decode), model)
     yield _times("vllm:time_to_first_token_seconds", tally.ttft, *model)
     yield _times("vllm:inter_token_latency_seconds", tally.itl, *model)
     yield _times("vllm:time_per_output_token_seconds", tally.itl, *model)
@@ -88,14 +90,6 @@ def _aliases(serving: Serving, members: tuple[Membership, ...]) -> Iterator[Samp
     yield Sample("vllm:generation_tokens_total", tally.num_output_tokens, model)
     yield Sample("vllm:prefix_cache_queries_total", tally.num_prompt_tokens, model)
     yield Sample("vllm:prefix_cache_hits_total", tally.num_cached_tokens, model)
-
-
-def used_share(members: tuple[Membership, ...], role: Role) -> float:
-    """Of a pool's blocks, those that are neither free nor kept only as prefix cache."""
-    pool = [each for each in members if each.hello.role is role]
-    total = sum(each.hello.num_blocks for each in pool)
-    idle = sum(each.load.num_free_blocks + each.load.num_cached_blocks for each in pool)
-    return max(0.0, 1 - idle / total) if total else 0.0
 
 
 def _times(name: str, latency: Latency, *labels: str) -> Sample:

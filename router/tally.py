@@ -17,6 +17,8 @@ from router.timeline import Summary
 
 LEGS = ("queue", "prefill", "handoff", "decode")
 ANSWERED, FAILED, CANCELLED = "answered", "failed", "cancelled"
+CAPACITY = ("requests", "queue_tokens", "kv_memory")
+"""Limits that are the fleet's, not a client's."""
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ and no names: `now` comes with each observation, and whoever scrapes says which 
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 _DECADE = (
@@ -41,32 +41,29 @@ REMEMBERED_S = 600
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Observations per bucket of `FINE`, the last one for all above it, and their sum."""
+    """Observations by bucket: the place of its bound in `FINE`, one further for all above. Buckets without any are left
+    out. And their sum.
+    """
 
-    buckets: tuple[int, ...]
+    buckets: Mapping[int, int]
     sum: float
 
     @property
     def total(self) -> int:
-        return sum(self.buckets)
+        return sum(self.buckets.values())
 
     def at_most(self, bounds: Sequence[float]) -> list[int]:
         """How many were at most each of these bounds, which are some of `FINE`."""
-        found, before, done = [], 0, 0
-        for bound in bounds:
-            end = bisect_left(FINE, bound) + 1
-            before += sum(self.buckets[done:end])
-            done = end
-            found.append(before)
-        return found
+        places = [bisect_left(FINE, bound) for bound in bounds]
+        return [sum(count for bucket, count in self.buckets.items() if bucket <= place) for place in places]
 
     def percentile(self, share: float) -> float | None:
         """The bound below which this share of the observations lies; None when there were none."""
         wanted, seen = share * self.total, 0
-        for place, count in enumerate(self.buckets):
-            seen += count
-            if count and seen >= wanted:
-                return FINE[min(place, len(FINE) - 1)]
+        for bucket in sorted(self.buckets):
+            seen += self.buckets[bucket]
+            if seen >= wanted:
+                return FINE[min(bucket, len(FINE) - 1)]
         return None
 
 
@@ -88,7 +85,8 @@ class Latency:
 
     def counts(self) -> Counts:
         """All since the start."""
-        return Counts(tuple(map(int.__add__, self._past, self._now)), self._sum)
+        together = map(int.__add__, self._past, self._now)
+        return Counts({bucket: count for bucket, count in enumerate(together) if count}, self._sum)
 
     def recent(self, span_s: int, now: float) -> Counts:
         """Those of the last so many whole seconds, the running one included."""
@@ -108,7 +106,7 @@ class Latency:
     def _turn(self, second: int) -> None:
         """Puts the running second away. Reading closes it too: then two entries have its number."""
         if any(self._now):
-            self._seconds.append((self._second, {place: count for place, count in enumerate(self._now) if count}))
+            self._seconds.append((self._second, {bucket: count for bucket, count in enumerate(self._now) if count}))
             self._past = list(map(int.__add__, self._past, self._now))
             self._now = [0] * len(self._now)
         self._second = second
@@ -118,8 +116,8 @@ class Latency:
 
 def _merged(seconds: Iterable[dict[int, int]]) -> Counts:
     """Their sum is not kept by the second: zero."""
-    buckets = [0] * (len(FINE) + 1)
+    buckets: dict[int, int] = {}
     for counts in seconds:
-        for place, count in counts.items():
-            buckets[place] += count
-    return Counts(tuple(buckets), 0.0)
+        for bucket, count in counts.items():
+            buckets[bucket] = buckets.get(bucket, 0) + count
+    return Counts(buckets, 0.0)
