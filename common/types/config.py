@@ -5,6 +5,7 @@ Owns names, defaults and one line of help per setting. Each is a flag, a BATON_*
 
 from dataclasses import dataclass, field
 
+from common.types.config_bench import BenchConfig
 from common.types.options import about
 from common.types.timeouts import Timeouts
 
@@ -169,4 +170,4 @@ class DoctorConfig:
     probe_size: int = field(default=64 << 20, metadata=about("how much to copy when measuring a transport", size=True))
 
 
-CONFIGS: tuple[type, ...] = (RouterConfig, WorkerConfig, UpConfig, AskConfig, PoolConfig, DoctorConfig)
+CONFIGS: tuple[type, ...] = (RouterConfig, WorkerConfig, UpConfig, AskConfig, PoolConfig, DoctorConfig, BenchConfig)

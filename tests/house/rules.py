@@ -25,10 +25,11 @@ FLOORS = {
     "baton.cli": 5,
     "baton.demo": 5,
     "loadtest": 5,
+    "loadtest.bench": 5,
     "tests": 5,
     "deploy": 5,
 }
-ALSO = {"baton": {"common.net"}, "baton.cli": {"baton.demo"}}
+ALSO = {"baton": {"common.net"}, "baton.cli": {"baton.demo", "loadtest.bench"}}
 
 PURE = (
     "common/types/*",

@@ -1,0 +1,1 @@
+"""Load on a running server and what it made of it: `baton bench`."""

@@ -1,0 +1,72 @@
+"""What an OpenAI-compatible stream says, event by event. Pure; bytes in, words out.
+
+An event brought tokens when it has a choice with text, content, reasoning or tool calls in it, or an empty one that
+neither opens the message (only a role) nor closes it (only a finish reason): such a token made no whole character.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+MAX_LINE_BYTES = 8 << 20
+SPOKEN = ("content", "reasoning_content", "reasoning", "tool_calls")
+
+
+class BadStream(Exception):
+    """An event that is no JSON object, or a line that does not end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One event: whether tokens came with it, their text, and counts when it had them."""
+
+    brings_tokens: bool = False
+    text: str = ""
+    num_input: int = 0
+    num_output: int = 0
+    error: str = ""
+    done: bool = False
+
+
+class EventLines:
+    """The `data:` lines of server-sent events, whole, at any split of the bytes; comments and other fields are left."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE_BYTES:
+            raise BadStream("a line without an end")
+        return [line[5:].strip() for line in lines if line.startswith(b"data:")]
+
+
+def said(data: bytes) -> Said:
+    """What one `data:` line says."""
+    if data == b"[DONE]":
+        return Said(done=True)
+    try:
+        event = json.loads(data)
+    except ValueError:
+        raise BadStream("an event that is no JSON") from None
+    if not isinstance(event, dict):
+        raise BadStream("an event that is no object")
+    if event.get("error"):
+        error = event["error"]
+        kind = error.get("code") or error.get("type") if isinstance(error, dict) else None
+        return Said(error=f"stream error {kind}" if kind else "stream error")
+    usage = event.get("usage") or {}
+    choices = event.get("choices") or []
+    brings, text = _choice(choices[0]) if choices else (False, "")
+    return Said(brings, text, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+
+
+def _choice(choice: dict[str, Any]) -> tuple[bool, str]:
+    delta = choice.get("delta")
+    if delta is None:
+        text = choice.get("text") or ""
+        return bool(text) or choice.get("finish_reason") is None, text
+    text = delta.get("content") or ""
+    if any(delta.get(name) for name in SPOKEN):
+        return True, text
+    return "role" not in delta and choice.get("finish_reason") is None, text
