@@ -1,4 +1,4 @@
-"""One router, put together: two servers, the fleet, and the way out. Owns their order; knows nothing of processes.
+"""One router, put together: its servers, the fleet, and the way out. Owns their order; knows nothing of processes.
 
 Clients and workers have an address each, so that a network can keep them apart.
 """
@@ -20,6 +20,7 @@ from common.types.config import RouterConfig
 from common.types.errors import StartupError
 from common.types.ids import new_epoch
 from router.fleet import FleetView, Served
+from router.http.gateway import Gateway
 from router.overview import keep_history
 from router.policy.route import ModeRule
 from router.pulse import Pulse
@@ -41,7 +42,7 @@ LEAST_STREAMS = 1024
 class Router:
     """Made by `start`; `drain`, then `stop`."""
 
-    def __init__(self, config: RouterConfig, model: ServedModel) -> None:
+    def __init__(self, config: RouterConfig, model: ServedModel, gateway: Gateway) -> None:
         now = asyncio.get_running_loop().time()
         epoch = new_epoch()
         self._config = config
@@ -50,6 +51,8 @@ class Router:
         rules = Rules(ModeRule(config.mode), config.max_attempts, config.timeouts.handoff_s)
         self.serving = Serving(model, self._reach, config, rules, now)
         self._inference = InferenceService(self.serving, config)
+        self._gateway = gateway
+        self.http_address = gateway.address
         self._fleet_service = FleetService(self.fleet, epoch, config.timeouts)
         self._background = Background()
         self._health: Health | None = None
@@ -59,15 +62,23 @@ class Router:
     @classmethod
     async def start(cls, config: RouterConfig, say: Callable[[str], None] = lambda text: None) -> "Router":
         """Raises StartupError, with nothing left open."""
-        say(f"reading the tokenizer of {config.model}")
-        model = await asyncio.to_thread(ServedModel.load, Path(config.model), config.model_id)
-        router = cls(config, model)
+        gateway = await Gateway.open(config)
+        try:
+            say(f"reading the tokenizer of {config.model}")
+            gateway.phase("reading the tokenizer")
+            model = await asyncio.to_thread(ServedModel.load, Path(config.model), config.model_id)
+            router = cls(config, model, gateway)
+        except StartupError:
+            await gateway.stop()
+            raise
         say("opening its ports")
+        gateway.phase("opening its ports")
         try:
             await router._listen()
         except StartupError:
             await router.stop()
             raise
+        gateway.serve(router.serving, router.fleet)
         return router
 
     async def drain(self) -> None:
@@ -79,7 +90,7 @@ class Router:
     async def stop(self) -> None:
         """Calls still running are cut."""
         self.fleet.close()
-        await asyncio.gather(*(server.stop(GRACE_S) for server in self._servers))
+        await asyncio.gather(self._gateway.stop(), *(server.stop(GRACE_S) for server in self._servers))
         self.serving.close()
         await self._background.close()
         await self._reach.close()

@@ -1,6 +1,7 @@
 """The model this router serves, as far as text and limits go: tokenizer, chat template, sizes. No weights, no torch."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from common.models.config import ModelConfig
 from common.models.fingerprint import model_fingerprint
 from common.text.chat import ChatTemplate
+from common.text.token_bytes import TokenBytes
 from common.text.tokenizer import Tokenizer
 from common.types.errors import invalid
 from router.ask import ChatAsk, ChatMessage, Prompt
@@ -25,6 +27,7 @@ class ServedModel:
     end_token_ids: tuple[int, ...]
     tokenizer: Tokenizer
     chat: ChatTemplate | None
+    names: TokenBytes
 
     @classmethod
     def load(cls, folder: Path, id: str) -> "ServedModel":
@@ -40,6 +43,7 @@ class ServedModel:
             end_token_ids=config.end_token_ids(tokenizer.eos_token_id),
             tokenizer=tokenizer,
             chat=ChatTemplate.load(folder, tokenizer.special_tokens),
+            names=TokenBytes(tokenizer),
         )
 
     def token_ids(self, prompt: Prompt | None, *, add_special_tokens: bool = True) -> tuple[int, ...]:
@@ -55,20 +59,27 @@ class ServedModel:
             case _:
                 return prompt
 
+    def decoded(self, token_ids: Sequence[int]) -> str:
+        """As answers are shown: without special tokens."""
+        return self.tokenizer.decode(token_ids)
+
     def _rendered(self, ask: ChatAsk) -> str:
         if self.chat is None:
             raise invalid("chat", "this model has no chat template; send text or tokens")
         return self.chat.render(
-            [_as_templates_expect(message) for message in ask.messages],
+            [_as_templates_expect(message, self.chat) for message in ask.messages],
             ask.add_generation_prompt,
             tools=ask.tools,
             variables=ask.variables,
         )
 
 
-def _as_templates_expect(message: ChatMessage) -> dict[str, Any]:
-    """Absent is absent, not null: templates ask whether a key is there."""
-    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+def _as_templates_expect(message: ChatMessage, template: ChatTemplate) -> dict[str, Any]:
+    """Absent is absent, not null: templates ask whether a key is there. Few know the developer's role."""
+    role = message.role
+    if role == "developer" and role not in template.source:
+        role = "system"
+    turn: dict[str, Any] = {"role": role, "content": message.content}
     if message.name is not None:
         turn["name"] = message.name
     if message.tool_call_id is not None:

@@ -20,7 +20,6 @@ from router.ask import Ask, ChatAsk, Prompt
 from router.constraints import ConstraintCheck
 from router.dispatch import Dispatch
 from router.history import History, Point
-from router.history import History, Point
 from router.policy.snapshot import Snapshot
 from router.reach import Reach
 from router.relay import Outgoing, Relay
@@ -62,7 +61,6 @@ class Serving:
         self._config = config
         self._rules = rules
         self.tally = Tally()
-        self.history = History(Point(now))
         self.history = History(Point(now))
         self.admission = Admission(config.max_requests, config.max_queue_tokens, now)
         self.budget = RetryBudget(config.retry_share, RETRY_BURST, now)

@@ -10,7 +10,7 @@ SLOW_SHARE = 0.25
 LITTLE_MEMORY_BYTES = 2 << 30
 FEW_FILES = 4096
 WORKER_PACKAGES = ("torch", "tokenizers", "safetensors", "xxhash", "numpy")
-ROUTER_PACKAGES = ("grpcio", "tokenizers", "jinja2", "uvloop")
+ROUTER_PACKAGES = ("grpcio", "tokenizers", "jinja2", "uvloop", "starlette", "uvicorn", "httptools", "pydantic")
 
 
 class Grade(Enum):

@@ -40,6 +40,8 @@ def run(argv: Sequence[str]) -> int:
     _check_packages()
     config = replace(config, model=_model(config.model, say))
     _check_free("--grpc", config.grpc)
+    if config.http:
+        _check_free("--http", config.http)
     _check_free("--fleet", config.fleet)
     key = config.cache_key or secrets.token_hex(32)
     environment = child_environment(argv, {"BATON_CACHE_KEY": key, "PYTHONUNBUFFERED": "1", **QUIET})
@@ -101,12 +103,17 @@ async def _narrate(config: UpConfig, say: Callable[[str], None]) -> AsyncGenerat
             if serving:
                 say(f"serving with {await _members(config)}")
                 if not told:
-                    say(f"clients connect to {reachable(config.grpc)} (gRPC); operators to {reachable(config.fleet)}")
+                    say(f"clients connect to {_places(config)}; operators to {reachable(config.fleet)}")
                     say(f"try: {_command()} generate --grpc {reachable(config.grpc)} 'Once upon a time'")
                 told = True
             else:
                 say("not serving: the router is away, or no decode worker takes work")
             yield serving
+
+
+def _places(config: UpConfig) -> str:
+    grpc = f"{reachable(config.grpc)} (gRPC)"
+    return f"http://{reachable(config.http)}/v1 (OpenAI) or {grpc}" if config.http else grpc
 
 
 def _command() -> str:

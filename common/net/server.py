@@ -72,16 +72,21 @@ def bind(server: grpc.aio.Server, address: str, *, expose: bool = False) -> int:
 
     There is no TLS yet, so that anything but loopback or a unix socket needs `expose`, said by the operator.
     """
-    if not (expose or is_local(address)):
-        raise StartupError(
-            f"{address} can be reached from other machines, and this plane has neither TLS nor keys",
-            "Listen on 127.0.0.1, or pass --expose if the network keeps strangers out",
-        )
+    check_exposed(address, expose=expose)
     try_address(address)
     try:
         return server.add_insecure_port(address)
     except RuntimeError as error:
         raise StartupError(f"cannot listen on {address}", "Choose another address") from error
+
+
+def check_exposed(address: str, *, expose: bool) -> None:
+    """Raises StartupError for an address that other machines reach, unless the operator said so."""
+    if not (expose or is_local(address)):
+        raise StartupError(
+            f"{address} can be reached from other machines, and this plane has neither TLS nor keys",
+            "Listen on 127.0.0.1, or pass --expose if the network keeps strangers out",
+        )
 
 
 def split_address(address: str) -> tuple[str, int]:

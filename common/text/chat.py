@@ -19,6 +19,9 @@ from common.text.sandbox import TICK, Refused, Sandbox, TooLong
 from common.types.errors import ModelError, invalid
 
 
+_OWN_VARIABLES = {"messages", "tools", "documents", "add_generation_prompt"}
+
+
 @dataclass(frozen=True, slots=True)
 class ChatLimits:
     """Bounds on one rendering."""
@@ -81,9 +84,10 @@ class ChatTemplate:
         except Exception as error:
             raise invalid("chat.messages", "cannot be rendered with the model's chat template") from error
 
-    def knows(self, variable: str) -> bool:
-        """Whether the template looks at a variable of that name."""
-        return variable in self._variables
+    def may_set(self, variable: str) -> bool:
+        """Whether the template looks at a variable of that name, and it is one for whoever renders to give."""
+        own = variable in _OWN_VARIABLES or variable in self._special_tokens or variable in self._sandbox.globals
+        return variable in self._variables and not own
 
     def _render(self, given: dict[str, Any]) -> str:
         deadline = time.monotonic() + self._limits.max_seconds

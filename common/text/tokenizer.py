@@ -28,6 +28,7 @@ class Tokenizer:
         self.bos_token_id = self.token_id(self.special_tokens.get("bos_token"))
         self.eos_token_id = self.token_id(self.special_tokens.get("eos_token"))
         added = backend.get_added_tokens_decoder()
+        self.added_ids = frozenset(added)
         self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
         self.byte_ids = _byte_ids(backend)
         self.token_bytes = _token_bytes(backend)

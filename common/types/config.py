@@ -6,11 +6,13 @@ Owns names, defaults and one line of help per setting. Each is a flag, a BATON_*
 from dataclasses import dataclass, field
 
 from common.types.config_bench import BenchConfig
+from common.types.http import HttpLimits
 from common.types.options import about
 from common.types.timeouts import Timeouts
 
 GRPC = "127.0.0.1:50051"
 FLEET = "127.0.0.1:50052"
+HTTP = "127.0.0.1:8000"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICE_SHARE = 0.9  # of a device's memory: the driver and others keep some
 HOST_TRANSPORTS = ("shm", "tcp")
@@ -27,6 +29,7 @@ class RouterConfig:
     model: str = field(metadata=about("folder of the model whose tokenizer it uses", "DIR"))
     model_id: str = field(default="", metadata=about("name clients ask for; the folder's name when empty", "NAME"))
     grpc: str = field(default=GRPC, metadata=about("where clients connect", "HOST:PORT", address=True))
+    http: str = field(default=HTTP, metadata=about("where OpenAI clients connect", "HOST:PORT", address=True))
     fleet: str = field(
         default=FLEET, metadata=about("where workers join and operators steer", "HOST:PORT", address=True)
     )
@@ -54,6 +57,7 @@ class RouterConfig:
     )
     log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
     timeouts: Timeouts = field(default=Timeouts(), metadata=about("time-outs; in seconds where they end in -s"))
+    http_limits: HttpLimits = field(default=HttpLimits(), metadata=about("limits of the HTTP front"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ class UpConfig:
     prefill: int = field(default=1, metadata=about("prefill workers", "N", least=1))
     decode: int = field(default=1, metadata=about("decode workers", "N", least=1))
     grpc: str = field(default=GRPC, metadata=about("where clients connect", "HOST:PORT", address=True))
+    http: str = field(default=HTTP, metadata=about("where OpenAI clients connect", "HOST:PORT", address=True))
     fleet: str = field(
         default=FLEET, metadata=about("where workers join and operators steer", "HOST:PORT", address=True)
     )

@@ -66,7 +66,7 @@ def test_a_demo_model_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".baton").write_text("not a folder")
     with pytest.raises(StartupError, match=r"cannot be written to .*\. Run it in a folder you may write to"):
-        up.run([f"--grpc=127.0.0.1:{free_port()}", f"--fleet=127.0.0.1:{free_port()}"])
+        up.run([f"--{name}=127.0.0.1:{free_port()}" for name in ("grpc", "http", "fleet")])
 
 
 def test_up_where_only_a_client_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,8 @@ async def start(tmp_path: Path, worker: str = WORKER, grpc: str = "") -> tuple[a
         grpc,
         "--fleet",
         fleet,
+        "--http",
+        f"127.0.0.1:{free_port()}",
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,

@@ -79,5 +79,5 @@ def start_up(folder: Path) -> tuple[Processes, Process]:
     """`baton up` on a fleet's addresses; the fleet itself starts nothing, and says what to expect."""
     fleet = Processes(CommandLine(), Layout(model_folder(), 1, 2), folder)
     argv = ["up", f"--model={model_folder()}", "--prefill=1", "--decode=2", "--kv-memory=16MiB", "--no-pin"]
-    argv += [f"--grpc={fleet.grpc()}", f"--fleet={fleet.fleet()}", "--threads=1"]
+    argv += [f"--grpc={fleet.grpc()}", f"--fleet={fleet.fleet()}", f"--http={fleet.http()}", "--threads=1"]
     return fleet, fleet.starter.start("up", "baton.cli.main", argv, folder / "up.log")

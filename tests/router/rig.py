@@ -168,6 +168,7 @@ async def rig(folder: Path, *, timeouts: Timeouts = Timeouts(), **changes: Any) 
     config = RouterConfig(
         model=str(model_folder(folder / "tiny")),
         grpc="127.0.0.1:0",
+        http="127.0.0.1:0",
         fleet="127.0.0.1:0",
         **{"mode": "handoff", "cache_key": "k"} | changes,
         timeouts=timeouts,

@@ -26,6 +26,7 @@ for name in ("torch", "triton", "transformers"):
     sys.modules[name] = None
 sys.argv = ["router", *sys.argv[1:]]
 """
+PORTS = ("--grpc=127.0.0.1:0", "--fleet=127.0.0.1:0", "--http=127.0.0.1:0")
 RUN = BLOCKED + "from router.main import main\nsys.exit(main())\n"
 IMPORT_ALL = BLOCKED + (
     "import importlib, pkgutil, router\n"
@@ -57,7 +58,7 @@ async def ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
     """A router process and its two addresses."""
-    process = await start(RUN, f"--model={model_folder(folder / 'tiny')}", "--grpc=127.0.0.1:0", "--fleet=127.0.0.1:0")
+    process = await start(RUN, f"--model={model_folder(folder / 'tiny')}", *PORTS)
     try:
         assert process.stdout is not None
         addresses: list[str] = []
@@ -114,7 +115,7 @@ async def test_a_port_in_use_is_said_with_a_way_out(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         model = f"--model={model_folder(tmp_path / 'tiny')}"
-        for flags in ((f"--grpc=127.0.0.1:{port}", "--fleet=127.0.0.1:0"), (f"--fleet=127.0.0.1:{port}",)):
+        for flags in ((*PORTS, f"--{name}=127.0.0.1:{port}") for name in ("grpc", "fleet", "http")):
             code, output = await ended(await start(RUN, model, *flags))
             assert code == 1
             assert f"port {port}" in output
@@ -123,7 +124,7 @@ async def test_a_port_in_use_is_said_with_a_way_out(tmp_path: Path) -> None:
 
 
 async def test_a_broken_model_folder_is_said_with_a_way_out(tmp_path: Path) -> None:
-    code, output = await ended(await start(RUN, f"--model={tmp_path}", "--grpc=127.0.0.1:0", "--fleet=127.0.0.1:0"))
+    code, output = await ended(await start(RUN, f"--model={tmp_path}", *PORTS))
     assert code == 1
     assert "config.json" in output
     assert "Traceback" not in output

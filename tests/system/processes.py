@@ -123,7 +123,8 @@ class Processes:
         flags = [f"--model={layout.model}", *more]
         if role == "router":
             module = "router"
-            flags += [f"--grpc={self.grpc(name)}", f"--fleet={self.fleet(name)}", *layout.router_flags]
+            flags += [f"--grpc={self.grpc(name)}", f"--fleet={self.fleet(name)}", f"--http={self.http(name)}"]
+            flags += layout.router_flags
         else:
             module = f"{role}_worker"
             joins = ",".join(map(self.fleet, self.routers))
@@ -144,6 +145,9 @@ class Processes:
 
     def fleet(self, router: str = "router-0") -> str:
         return f"{loopback()}:{5200 + int(router.split('-')[1])}"
+
+    def http(self, router: str = "router-0") -> str:
+        return f"{loopback()}:{5300 + int(router.split('-')[1])}"
 
     def end_all(self) -> dict[str, int]:
         """Asks every process to end, the workers last as an operator would; returns the exit codes."""

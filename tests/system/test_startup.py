@@ -144,11 +144,11 @@ def test_shared_memory_that_is_refused_is_said(
     assert held() <= before
 
 
-@pytest.mark.parametrize("flag", ["--grpc", "--fleet"])
+@pytest.mark.parametrize("flag", ["--grpc", "--fleet", "--http"])
 def test_the_router_names_a_port_in_use(
     flag: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    ports = {"--grpc": "127.0.0.1:0", "--fleet": "127.0.0.1:0"}
+    ports = dict.fromkeys(("--grpc", "--fleet", "--http"), "127.0.0.1:0")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

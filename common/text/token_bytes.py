@@ -1,0 +1,54 @@
+"""What single tokens stand for: bytes, and a text that names each of them apart. Knows nothing of how tokens join."""
+
+from common.text.tokenizer import Tokenizer
+
+
+class TokenBytes:
+    """Looked up once and kept; event loop only."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._of_character = _byte_level() if "ByteLevel" in repr(tokenizer.backend.decoder) else {}
+        self._known: dict[int, tuple[str, bytes]] = {}
+
+    def bytes_of(self, token_id: int) -> bytes:
+        return self._look_up(token_id)[1]
+
+    def text(self, token_id: int) -> str:
+        """Bytes that are no characters by themselves are written out: `bytes:\\xf0\\x9f`."""
+        return self._look_up(token_id)[0]
+
+    def is_special(self, token_id: int) -> bool:
+        """Whether answers are shown without it."""
+        return token_id in self._tokenizer.special_ids
+
+    def _look_up(self, token_id: int) -> tuple[str, bytes]:
+        known = self._known.get(token_id)
+        if known is None:
+            data = self._bytes(token_id)
+            try:
+                text = data.decode("utf-8")
+            except UnicodeDecodeError:
+                text = "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
+            known = self._known[token_id] = text, data
+        return known
+
+    def _bytes(self, token_id: int) -> bytes:
+        """Ids beyond the vocabulary stand for nothing."""
+        if token_id in self._tokenizer.byte_ids:
+            return bytes((self._tokenizer.byte_ids[token_id],))
+        piece: str | None = self._tokenizer.backend.id_to_token(token_id)
+        if piece is None:
+            return b""
+        if token_id in self._tokenizer.added_ids:
+            return piece.encode()
+        if self._of_character:
+            return bytes(self._of_character[character] for character in piece if character in self._of_character)
+        return piece.replace("▁", " ").encode()
+
+
+def _byte_level() -> dict[str, int]:
+    """Byte-level vocabularies write each byte as one printable character: its own, or one from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in set(printable)]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + place): byte for place, byte in enumerate(others)}

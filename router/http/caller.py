@@ -1,0 +1,136 @@
+"""The client behind one HTTP request: whether it is still there, whether it reads, and what keeps it patient.
+
+A caller that hangs up, or leaves what was sent unread for too long, ends the block it is used in with `Cancelled`.
+Knows ASGI; knows nothing of what is sent.
+"""
+
+import asyncio
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from common.types.config import RouterConfig
+from common.types.errors import Cancelled
+
+ABORT = "baton.abort"
+"""Where the server leaves a way to cut the connection: a close waits for what is unread."""
+KEEP_ALIVE = b": keep-alive\n\n"
+LEAVING_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: until headers go out without a token, between comments, and for a reader that does not read."""
+
+    headers_s: float
+    keep_alive_s: float
+    stalled_s: float
+
+    @classmethod
+    def of(cls, config: RouterConfig) -> "Patience":
+        return cls(
+            config.http_limits.stream_headers_s, config.http_limits.keep_alive_s, config.timeouts.stalled_reader_s
+        )
+
+
+class Caller:
+    """Use it as `async with`, after the body was received. `start` and `write` make a stream."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, patience: Patience) -> None:
+        self._scope, self._receive, self._send, self._patience = scope, receive, send, patience
+        self._loop = asyncio.get_running_loop()
+        self._timeout = asyncio.timeout(None)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._comment: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None]
+        self._starting = asyncio.Lock()
+        self._sending = 0
+        self._since = 0.0
+        self._left = ""
+        self._ended = False
+        self.started = False
+
+    async def __aenter__(self) -> "Caller":
+        await self._timeout.__aenter__()
+        self._watching = self._loop.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._comment is not None:
+            self._comment.cancel()
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError:
+            await self._cut()
+            raise Cancelled(self._left) from None
+        finally:
+            self._watching.cancel()
+
+    def begin(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """There will be a stream: its headers go with the first write, or without one after a while."""
+        self._headers = headers
+        self._since = self._loop.time()
+        self._timer = self._loop.call_later(self._patience.headers_s, self._tick)
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        """Waits while the connection holds as much unread as it may."""
+        if not self.started:
+            await self._start()
+        self._sending += 1
+        self._since = self._loop.time()
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        finally:
+            self._sending -= 1
+        self._ended = not more
+
+    async def _start(self) -> None:
+        """Whoever writes first; a comment's task may be in the middle of it."""
+        async with self._starting:
+            if not self.started:
+                await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+                self.started = True
+
+    def _due(self) -> float:
+        if not self.started:
+            return self._since + self._patience.headers_s
+        return self._since + (self._patience.stalled_s if self._sending else self._patience.keep_alive_s)
+
+    def _tick(self) -> None:
+        """One timer for all three, set again lazily: a write costs it nothing. It may ring a little early."""
+        now = self._loop.time()
+        if self._due() <= now + 0.001:
+            if self._sending:
+                self._leave(f"the client read nothing for {self._patience.stalled_s:g} s")
+                return
+            self._comment = self._loop.create_task(self.write(KEEP_ALIVE))
+            self._timer = self._loop.call_at(now + self._patience.keep_alive_s, self._tick)
+        else:
+            self._timer = self._loop.call_at(self._due(), self._tick)
+
+    async def _watch(self) -> None:
+        """A body that was received is followed by nothing but the client's leaving."""
+        message: MutableMapping[str, Any] = {}
+        while message.get("type") != "http.disconnect":
+            message = await self._receive()
+        self._leave("the client hung up")
+
+    def _leave(self, why: str) -> None:
+        if self._ended:
+            return
+        self._left = self._left or why
+        self._timeout.reschedule(self._loop.time())
+
+    async def _cut(self) -> None:
+        abort: Callable[[], None] | None = self._scope.get("extensions", {}).get(ABORT)
+        if abort is not None:
+            abort()
+            await asyncio.wait({self._watching}, timeout=LEAVING_S)

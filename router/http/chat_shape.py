@@ -1,0 +1,47 @@
+"""What /v1/chat/completions answers as a whole: one `chat.completion`. Knows nothing of HTTP."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from router.http.frames import identity
+from router.http.gathered import Choice, Gathered
+from router.http.logprobs import of_chat, prompt_scores
+from router.http.schema.chat import ChatBody
+from router.http.usage import timings_of, usage_of
+from router.served_model import ServedModel
+
+KIND, CHUNK_KIND, PREFIX = "chat.completion", "chat.completion.chunk", "chatcmpl-"
+
+
+def whole(body: ChatBody, token_ids: Sequence[int], model: ServedModel, gathered: Sequence[Gathered]) -> dict[str, Any]:
+    """`token_ids` are the prompt's, where they are shown."""
+    (only,) = gathered
+    if only.accepted is None or only.summary is None:
+        raise RuntimeError("an answer ended without its first or its last word")
+    shown = {
+        **identity(PREFIX, KIND, only.accepted, model, int(time.time())),
+        "choices": [_choice(body, model, index, choice) for index, choice in enumerate(only.choices)],
+        "usage": usage_of([only.summary]),
+        "timings": timings_of([only.summary]),
+    }
+    if body.service_tier is not None:
+        shown["service_tier"] = "default"
+    if body.return_token_ids:
+        shown["prompt_token_ids"] = list(token_ids)
+    if body.prompt_logprobs is not None:
+        shown["prompt_logprobs"] = prompt_scores(only.scores, model.names, body.prompt_logprobs)
+    return shown
+
+
+def _choice(body: ChatBody, model: ServedModel, index: int, choice: Choice) -> dict[str, Any]:
+    logprobs = {"content": of_chat(choice.logprobs, model.names), "refusal": None} if body.logprobs else None
+    shown: dict[str, Any] = {
+        "index": index,
+        "message": {"role": "assistant", "content": choice.text, "refusal": None},
+        "logprobs": logprobs,
+        "finish_reason": None if choice.finish is None else choice.finish.value,
+    }
+    if body.return_token_ids:
+        shown["token_ids"] = choice.token_ids
+    return shown

@@ -1,0 +1,78 @@
+"""The chunks of a streamed /v1/chat/completions. Knows nothing of HTTP."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from router.answer import Delta
+from router.http.chat_shape import CHUNK_KIND, PREFIX
+from router.http.ending import Ending
+from router.http.frames import Frames, identity
+from router.http.logprobs import of_chat
+from router.http.schema.chat import ChatBody
+from router.served_model import ServedModel
+from router.serving import Accepted, Message
+from router.timeline import Summary
+
+
+class ChatStream:
+    """`take` every message; it returns whole events, or nothing yet."""
+
+    def __init__(self, body: ChatBody, token_ids: Sequence[int], model: ServedModel) -> None:
+        self._body, self._token_ids, self._model = body, token_ids, model
+        self._plain = not body.logprobs and not body.return_token_ids
+        options = body.stream_options
+        self._with_usage = bool(options and options.include_usage)
+        self._ending = Ending(1, body.n or 1, with_usage=self._with_usage)
+        self._begun: set[int] = set()
+        self._frames: Frames
+
+    def take(self, place: int, messages: Sequence[Message]) -> bytes:
+        out: list[str] = []
+        for message in messages:
+            match message:
+                case Delta():
+                    self._delta(message, out)
+                case Accepted():
+                    self._open(message)
+                case Summary():
+                    out.append(self._ending.summed(message, self._frames))
+        return "".join(out).encode("ascii")
+
+    def _open(self, accepted: Accepted) -> None:
+        said = identity(PREFIX, CHUNK_KIND, accepted, self._model, int(time.time()))
+        if self._body.service_tier is not None:
+            said["service_tier"] = "default"
+        after = '},"logprobs":null,"finish_reason":null}'
+        self._frames = Frames(said, with_usage=self._with_usage, before='"delta":{"content":', after=after)
+
+    def _delta(self, delta: Delta, out: list[str]) -> None:
+        index = delta.choice
+        if index not in self._begun:
+            self._begun.add(index)
+            out.append(self._first(index))
+        if not self._plain:
+            out.append(self._frames.choice(self._detailed(delta)))
+        elif delta.text:
+            out.append(self._frames.of_text(index, delta.text))
+        if delta.finish is not None:
+            out.append(self._ending.finished(_chunk(index, {}, finish=delta.finish.value), self._frames))
+
+    def _first(self, index: int) -> str:
+        """Who speaks."""
+        chunk = _chunk(index, {"role": "assistant", "content": "", "refusal": None})
+        if self._body.return_token_ids:
+            return self._frames.choice(chunk, prompt_token_ids=list(self._token_ids))
+        return self._frames.choice(chunk)
+
+    def _detailed(self, delta: Delta) -> dict[str, Any]:
+        chunk = _chunk(delta.choice, {"content": delta.text})
+        if self._body.logprobs:
+            chunk["logprobs"] = {"content": of_chat(delta.logprobs, self._model.names), "refusal": None}
+        if self._body.return_token_ids:
+            chunk["token_ids"] = list(delta.token_ids)
+        return chunk
+
+
+def _chunk(index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}

@@ -1,0 +1,54 @@
+"""/v1/completions: text or token ids in, the continuation out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from common.types.errors import invalid
+from router.ask import Ask
+from router.http.asks import completion_asks
+from router.http.body import read_object
+from router.http.completion_shape import Prompted, whole
+from router.http.completion_stream import CompletionStream
+from router.http.front import front_of
+from router.http.generation import Streamed, Whole
+from router.http.schema.completion import CompletionBody
+from router.http.schema.strict import read
+from router.serving import Serving
+
+
+async def completions(request: Request) -> Response:
+    front = front_of(request)
+    body = read(CompletionBody, await read_object(request, front.config.http_limits))
+    asks = completion_asks(body)
+    most = front.config.http_limits.max_prompts
+    if len(asks) > most:
+        raise invalid("prompt", f"has {len(asks)} prompts, at most {most} are allowed")
+    if body.prompt_logprobs is not None and body.stream:
+        raise invalid("prompt_logprobs", "cannot be streamed")
+    serving = front.serving
+    serving.check_model(body.model)
+    prompted, asks = await _tokenized(serving, body, asks)
+    names = {"prompt_logprobs": "logprobs" if body.echo and body.logprobs is not None else "prompt_logprobs"}
+    if body.stream:
+        return Streamed(front, asks, CompletionStream(body, prompted, serving.model), names)
+    return Whole(front, asks, partial(whole, body, prompted, serving.model), names)
+
+
+async def _tokenized(
+    serving: Serving, body: CompletionBody, asks: Sequence[Ask]
+) -> tuple[list[Prompted], tuple[Ask, ...]]:
+    """Token ids where the answer has to show them, or where the tokenizer is to add nothing; else untouched."""
+    special = True if body.add_special_tokens is None else body.add_special_tokens
+    if not (body.echo or body.return_token_ids or not special):
+        return [Prompted() for _ in asks], tuple(asks)
+    prompted, tokenized = [], []
+    for ask in asks:
+        token_ids = await serving.token_ids(ask.prompt, add_special_tokens=special)
+        text = ask.prompt if isinstance(ask.prompt, str) else serving.model.decoded(token_ids)
+        prompted.append(Prompted(text, token_ids))
+        tokenized.append(replace(ask, prompt=token_ids))
+    return prompted, tuple(tokenized)

@@ -1,0 +1,133 @@
+"""Runs the asks of one HTTP request and sends what comes, as a stream of events or as one body.
+
+Owns the order of things on the wire: headers, events, the last error; knows neither of the two dialects.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from common.types.errors import InvalidRequest, Violation
+from router.ask import Ask
+from router.http.caller import Caller, Patience
+from router.http.front import Front
+from router.http.gathered import Gathered
+from router.http.many import Take, generate_all
+from router.http.pieces import DONE, dumped, event
+from router.http.refusal import bug_reply, reply_to
+from router.serving import Accepted, Message
+
+_log = logging.getLogger("baton.router.http")
+EVENT_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+"""The last one keeps a proxy from collecting events until there are many."""
+
+
+class Events(Protocol):
+    """Turns messages into the chunks of one kind of completion."""
+
+    def take(self, place: int, messages: Sequence[Message]) -> bytes:
+        """Whole events, or nothing yet."""
+        ...
+
+
+class Generation(Response):
+    """Answered while it runs: refusals are raised before anything was sent, and keep their status."""
+
+    def __init__(self, front: Front, asks: Sequence[Ask], names: Mapping[str, str]) -> None:
+        """`names` are those of fields as the client called them."""
+        self._front, self._asks, self._names = front, asks, names
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._answer(scope, receive, send)
+        except InvalidRequest as error:
+            raise _renamed(error, self._names) from None
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise TypeError("neither streamed nor whole")
+
+    async def _generate(self, take: Take) -> None:
+        await generate_all(self._front.serving, self._asks, self._front.config.default_deadline_s, take)
+
+
+class Whole(Generation):
+    """One body in the end; a client that hangs up before ends it too."""
+
+    def __init__(
+        self,
+        front: Front,
+        asks: Sequence[Ask],
+        render: Callable[[Sequence[Gathered]], Mapping[str, Any]],
+        names: Mapping[str, str],
+    ) -> None:
+        super().__init__(front, asks, names)
+        self._render = render
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gathered = [Gathered.of(ask.num_choices) for ask in self._asks]
+
+        async def take(place: int, messages: Sequence[Message]) -> None:
+            gathered[place].take(messages)
+
+        async with Caller(scope, receive, send, Patience.of(self._front.config)):
+            await self._generate(take)
+        accepted = gathered[0].accepted
+        headers = {} if accepted is None else {"x-request-id": accepted.request_id}
+        body = dumped(self._render(gathered)).encode()
+        await Response(body, media_type="application/json", headers=headers)(scope, receive, send)
+
+
+class Streamed(Generation):
+    """Events as they come. After the first one an error is an event too, the last."""
+
+    def __init__(self, front: Front, asks: Sequence[Ask], events: Events, names: Mapping[str, str]) -> None:
+        super().__init__(front, asks, names)
+        self._events = events
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with Caller(scope, receive, send, Patience.of(self._front.config)) as caller:
+            begun = False
+
+            async def take(place: int, messages: Sequence[Message]) -> None:
+                nonlocal begun
+                data = self._events.take(place, messages)
+                if data:
+                    await caller.write(data)
+                elif not begun and isinstance(messages[0], Accepted):
+                    begun = True
+                    caller.begin([*EVENT_STREAM, (b"x-request-id", messages[0].request_id.encode())])
+
+            try:
+                await self._generate(take)
+            except Exception as error:
+                if not caller.started:
+                    raise
+                await caller.write(_last_event(error), more=False)
+            else:
+                await caller.write(DONE, more=False)
+
+
+def _last_event(error: Exception) -> bytes:
+    """Its status went out long ago; the type is what is left to tell errors apart."""
+    reply = reply_to(error)
+    if reply is None:
+        error_id = secrets.token_hex(6)
+        _log.error("bug", extra={"error_id": error_id}, exc_info=error)
+        reply = bug_reply(error_id)
+    return event(reply.body.decode())
+
+
+def _renamed(error: InvalidRequest, names: Mapping[str, str]) -> InvalidRequest:
+    """The same with fields as the client called them."""
+    return InvalidRequest(
+        *(Violation(names.get(each.field, each.field), each.description) for each in error.violations)
+    )

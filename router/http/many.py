@@ -1,0 +1,46 @@
+"""Several asks of one HTTP request under one scope: all are admitted before any is computed, one failure ends all."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from common.net.interceptors import expected_error
+from router.ask import Ask
+from router.serving import Accepted, Message, Serving
+
+Take = Callable[[int, Sequence[Message]], Awaitable[None]]
+"""Gets the ask's place in the list, and what came for it."""
+
+
+async def generate_all(serving: Serving, asks: Sequence[Ask], remaining_s: float, take: Take) -> None:
+    """Raises the first error."""
+    if len(asks) == 1:
+        await _generate(serving, asks[0], remaining_s, 0, take)
+        return
+    admitted = asyncio.Event()
+    waiting = len(asks)
+
+    async def one(place: int, ask: Ask) -> None:
+        async def gated(place: int, messages: Sequence[Message]) -> None:
+            nonlocal waiting
+            if isinstance(messages[0], Accepted):
+                waiting -= 1
+                if not waiting:
+                    admitted.set()
+                await admitted.wait()
+            await take(place, messages)
+
+        await _generate(serving, ask, remaining_s, place, gated)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for place, ask in enumerate(asks):
+                tasks.create_task(one(place, ask))
+    except* Exception as failed:  # noqa: BLE001 - raised again, the first of them
+        raise (expected_error(failed) or failed) from None
+
+
+async def _generate(serving: Serving, ask: Ask, remaining_s: float, place: int, take: Take) -> None:
+    async def write(messages: Sequence[Message]) -> None:
+        await take(place, messages)
+
+    await serving.generate(ask, remaining_s, write)

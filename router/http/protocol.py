@@ -1,0 +1,109 @@
+"""One HTTP connection: uvicorn's, with bounds on what comes before a request is one.
+
+Owns header sizes, the time until headers are complete, and how a connection is cut. Knows nothing of requests.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from common.types.http import HttpLimits
+from router.http.caller import ABORT
+from router.http.refusal import HttpRefusal, reply_to
+
+MAX_HEADERS = 100
+TOO_LARGE = HttpRefusal(431, "headers_too_large", "the request's headers are too large")
+TOO_SLOW = HttpRefusal(408, "request_timeout", "the request's headers took too long")
+MALFORMED = HttpRefusal(400, "bad_request", "this is no HTTP request")
+
+
+class Connection(HttpToolsProtocol):
+    """Made by `connection_class`, which knows the limits."""
+
+    limits: HttpLimits
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._num_header_bytes = 0
+        self._refused = self._has_begun = False
+        self._patience = self.loop.call_later(self.limits.receive_s, self._too_slow)
+        if len(self.connections) > self.limits.max_connections:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._patience.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._refused:
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._num_header_bytes = 0
+        self._has_begun = True
+        self._patience.cancel()
+        self._patience = self.loop.call_later(self.limits.receive_s, self._too_slow)
+        extensions: dict[str, Any] = {ABORT: self.transport.abort}
+        self.scope["extensions"] = extensions
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        if not self._refused:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._patience.cancel()
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Whatever the parser would say: in the shape of every other error."""
+        self._refuse(MALFORMED)
+
+    def _count(self, num_bytes: int) -> None:
+        self._num_header_bytes += num_bytes
+        too_large = self._num_header_bytes > self.limits.max_header_kib * 1024
+        if too_large or len(self.headers) >= MAX_HEADERS:
+            self._refuse(TOO_LARGE)
+
+    def _too_slow(self) -> None:
+        """A connection on which nothing was ever sent is closed without a word."""
+        if self._has_begun:
+            self._refuse(TOO_SLOW)
+        else:
+            self.transport.close()
+
+    def _refuse(self, refusal: HttpRefusal) -> None:
+        """Nothing is running on a connection that has sent no whole request, or what runs is cut with it."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        reply = reply_to(refusal)
+        body = b"" if reply is None else reply.body
+        lines = [
+            b"HTTP/1.1 %d %s" % (refusal.status, refusal.code.replace("_", " ").encode()),
+            b"content-type: application/json",
+            b"content-length: %d" % len(body),
+            b"connection: close",
+        ]
+        self.transport.write(b"\r\n".join([*lines, b"", body]))
+        self.transport.close()
+
+
+def connection_class(limits: HttpLimits) -> type[Connection]:
+    """uvicorn makes connections itself, from a class."""
+    return type("BoundedConnection", (Connection,), {"limits": limits})
