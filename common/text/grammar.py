@@ -20,6 +20,8 @@ MAX_CHOICES = 4096
 MAX_GBNF_CHARS = 1 << 14
 # Any number of blanks wherever JSON allows one invites a weak model to write nothing else.
 _JSON_OPTIONS = {"whitespace_pattern": r"[\x20\x0A\x0D\x09]{1,40}"}
+OWN_OPTIONS = json.dumps({"x-guidance": _JSON_OPTIONS})[1:-1]
+"""What a grammar made here says in its `%json`: the one option of the compiler that may stand in a source."""
 _OPTIONS = re.compile(r"x-guidance|allow_invalid_utf8|\[[^\]\n]*\b(temperature|stop)\s*=")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
@@ -108,7 +110,7 @@ def _choices(source: str) -> list[str]:
 
 def _grammar(source: str) -> str:
     """Grammars of the EBNF kind that llama.cpp made common are rewritten first."""
-    if _OPTIONS.search(source):
+    if _OPTIONS.search(source.replace(OWN_OPTIONS, "")):
         raise refused("sets an option of the compiler that a request may not set")
     if "::=" not in source:
         return source
