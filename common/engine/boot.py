@@ -20,11 +20,14 @@ from common.engine.placement import parse_cores, settle_thread
 from common.engine.runner import Runner
 from common.engine.sizing import CPU_SHARE, CUDA_SHARE, choose_num_blocks, describe_pool
 from common.engine.tables import BlockTables
+from common.engine.voice import Voice
 from common.engine.warm_up import warm_up
+from common.kernels.table import native_library
 from common.models.config import ModelConfig
-from common.models.decoder import Decoder
+from common.models.decoder import TORCH_DTYPES, Decoder
 from common.models.fingerprint import model_fingerprint
 from common.models.weight_files import read_weight_files
+from common.models.weights import load_parameters
 from common.text.compiler import Compiler, Vocabulary
 from common.text.tokenizer import Tokenizer
 from common.types.config import WorkerConfig
@@ -68,10 +71,10 @@ def boot(
     on_events: OnEvents,
     on_crash: Callable[[BaseException], None],
     machine: Machine,
-    say: Callable[[str], None],
-    progress: Callable[[int, int], None] | None = None,
+    voice: Voice,
 ) -> Engine:
     """Takes as long as loading does; raises StartupError with the fix. See `EngineLoop` for the two callbacks."""
+    voice.phase("environment")
     _check_device(config.device)
     folder = Path(config.model)
     model = ModelConfig.load(folder)
@@ -81,14 +84,20 @@ def boot(
     fingerprint = model_fingerprint(folder)
     layout = model.layout(config.block_tokens, fingerprint, dtype)
     _check_weights_fit(folder, dtype, _free_bytes(config.device, machine))
-    decoder = Decoder.load(folder, dtype, config.device, progress)
+    device = torch.device(config.device)
+    voice.phase("kernels")
+    native_library(device)
+    voice.phase("load")
+    parameters = load_parameters(folder, model, TORCH_DTYPES[dtype], device, voice.progress)
+    voice.phase("pack")
+    decoder = Decoder(model, dtype, device, parameters)
     free_bytes = _free_bytes(config.device, machine) - _workspace_bytes(model, limits)
     share = CPU_SHARE if config.device == "cpu" else CUDA_SHARE
     num_blocks = choose_num_blocks(layout, limits, config.num_blocks, config.kv_memory, free_bytes, share)
     limits = limits.within(num_blocks * layout.block_tokens)
-    say(describe_pool(layout, limits, num_blocks))
+    voice.say(describe_pool(layout, limits, num_blocks))
     storage = KVStorage(layout, num_blocks, config.device, free_bytes)
-    compiler = _load_compiler(folder, model, say)
+    compiler = _load_compiler(folder, model, voice.say)
     runner = Runner(decoder, storage, None if compiler is None else Masks(compiler))
     tables = BlockTables.create(num_blocks, layout.block_tokens, config.cache_key.encode(), fingerprint)
 
@@ -99,10 +108,11 @@ def boot(
         # what start-up made stays for good: without this, a full collection stops a step for tens of milliseconds
         gc.collect()
         gc.freeze()
-        say(f"warm-up: {(perf_counter() - began) * 1000:.0f} ms on {torch.get_num_threads()} threads")
+        voice.say(f"warm-up: {(perf_counter() - began) * 1000:.0f} ms on {torch.get_num_threads()} threads")
 
     scheduler = make_scheduler(limits, tables, layout)
     loop = EngineLoop(scheduler, runner.run, on_events, on_crash, prepare)
+    voice.phase("probe")
     try:
         loop.start()
     except BaseException:

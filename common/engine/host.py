@@ -82,7 +82,7 @@ class Host:
         self._load = load
         self._ties: list[Tie] = []
         self._hashes: dict[int, None] = {}
-        self.left = asyncio.Event()
+        self.left, self.joined = asyncio.Event(), asyncio.Event()
         self.address = ""
 
     async def start(self, hello: Hello) -> None:
@@ -140,6 +140,10 @@ class Host:
             self._side.draining = False
             self._poke()
 
+    def router_joined(self, router_epoch: int) -> None:
+        """The first one: from now on work may come."""
+        self.joined.set()
+
     def router_lost(self, router_epoch: int) -> None:
         self._side.cancel_router(router_epoch)
 
@@ -189,7 +193,7 @@ class Tie:
         self._host = host
         self._added: dict[int, None] = {}
         self._removed: dict[int, None] = {}
-        orders = Orders(host.order_drain, host.order_resume, host.router_lost)
+        orders = Orders(host.order_drain, host.order_resume, host.router_lost, host.router_joined)
         self.membership = Membership(router, hello, self._next_load, orders, timeouts)
         self._background = Background()
         self._background.spawn(self.membership.run())

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from common.engine.boot import Machine
-from common.engine.worker import Kind, Voice, Worker
+from common.engine.voice import Voice
+from common.engine.worker import Kind, Worker
 from common.net.process import BUG, end, run
 from common.obs.memory import available_bytes, usable_cores
 from common.obs.phases import Phases
@@ -23,11 +24,15 @@ def main(kind: Kind, prog: str) -> int:
 async def _serve(kind: Kind, config: WorkerConfig, phases: Phases, stop: asyncio.Event) -> None:
     machine = Machine(available_bytes, len(usable_cores()))
     worker = await Worker.start(config, kind, machine, Voice(phases.begin, phases.say, phases.progress))
-    phases.ready(f"{kind.role.value} worker on {worker.host.address}")
+    phases.begin("join")
+    joined = asyncio.ensure_future(worker.host.joined.wait())
     asked = [asyncio.ensure_future(event.wait()) for event in (stop, worker.host.left)]
-    waiting: list[asyncio.Future[Any]] = [*asked, worker.failed]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in asked:
+    ends: list[asyncio.Future[Any]] = [*asked, worker.failed]
+    await asyncio.wait([*ends, joined], return_when=asyncio.FIRST_COMPLETED)
+    if joined.done():
+        phases.ready(f"{kind.role.value} worker on {worker.host.address}")
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for task in (*asked, joined):
         task.cancel()
     if worker.failed.done():
         _log.critical("the engine failed", exc_info=worker.failed.result())

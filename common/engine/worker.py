@@ -16,6 +16,7 @@ from common.engine.limits import Limits
 from common.engine.loop import Scheduler
 from common.engine.messages import Event
 from common.engine.tables import BlockTables
+from common.engine.voice import Voice
 from common.net.server import check_exposed, split_address
 from common.obs.exposition import Sample
 from common.obs.member_samples import member_samples
@@ -44,15 +45,6 @@ class Kind:
     make_side: Callable[[WorkerConfig, Engine, int, Callable[[], None]], OpenSide]
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """Where a start-up is told: phases, lines, and loading progress."""
-
-    phase: Callable[[str], None] = lambda name: None
-    say: Callable[[str], None] = lambda line: None
-    progress: Callable[[int, int], None] | None = None
-
-
 @dataclass(slots=True)
 class Worker:
     """A running worker. `failed` completes with what ended the engine; `left` with an operator's wish to leave."""
@@ -78,10 +70,7 @@ class Worker:
         def on_crash(error: BaseException) -> None:
             loop.call_soon_threadsafe(worker.fail, error)
 
-        voice.phase("load")
-        worker.engine = await asyncio.to_thread(
-            boot, config, kind.make_scheduler, on_events, on_crash, machine, voice.say, voice.progress
-        )
+        worker.engine = await asyncio.to_thread(boot, config, kind.make_scheduler, on_events, on_crash, machine, voice)
         undo: list[Callable[[], Awaitable[None]]] = []
         try:
             voice.phase("listen")

@@ -15,6 +15,7 @@ from common.engine.messages import Event, Reserve, Reserved, StepTokens, Submit,
 from common.engine.plan import StepPlan, StepResult
 from common.engine.runner import Runner
 from common.engine.tables import BlockTables
+from common.engine.voice import Voice
 from common.types.config import WorkerConfig
 from common.types.errors import ModelError, StartupError
 from common.types.kv import KVLayout
@@ -46,6 +47,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.phases: list[str] = []
         self.progress: list[tuple[int, int]] = []
         self.events: Queue[Event] = Queue()
         self.crashes: Queue[BaseException] = Queue()
@@ -58,7 +60,9 @@ class Watch:
         def progress(done: int, total: int) -> None:
             self.progress.append((done, total))
 
-        return boot(config, make, on_events, self.crashes.put, machine, self.lines.append, progress)
+        return boot(
+            config, make, on_events, self.crashes.put, machine, Voice(self.phases.append, self.lines.append, progress)
+        )
 
     def answer(self) -> list[int]:
         """The tokens of the one attempt that runs."""
@@ -84,6 +88,7 @@ def test_an_engine_answers_like_transformers_and_says_what_it_does(watch: Watch)
     assert watch.answer() == reference_greedy(tiny_model("llama"), prompt, 20)
     engine.close()
     assert watch.crashes.empty()
+    assert watch.phases == ["environment", "kernels", "load", "pack", "probe"]
     assert watch.lines[0].startswith("KV pool: 64 blocks of 16 tokens = 1024 tokens")
     assert watch.lines[1].startswith("warm-up: ")
     assert watch.progress[-1][0] == watch.progress[-1][1] > 0
