@@ -114,21 +114,21 @@ class Ticket:
     """One admitted request; gives back what it was charged, each part once however often it is told."""
 
     def __init__(self, admission: Admission, cost: Cost) -> None:
-        self._admission, self._cost = admission, cost
+        self._admission, self.cost = admission, cost
         self._waiting, self._admitted = True, True
 
     def prefilled(self, now: float) -> None:
         """The first token is there: the prompt no longer waits."""
         if self._waiting:
             self._waiting = False
-            self._admission._leave_queue(self._cost, now)
+            self._admission._leave_queue(self.cost, now)
 
     def close(self, now: float) -> None:
         """The request is over, however it ended."""
         self.prefilled(now)
         if self._admitted:
             self._admitted = False
-            self._admission._leave(self._cost, now)
+            self._admission._leave(self.cost, now)
 
 
 class RetryBudget:

@@ -70,7 +70,8 @@ class Dispatch:
     ) -> None:
         choices = tuple(Choice(index) for index in range(request.num_choices))
         first = AttemptId(request.id, 1)
-        attempt = Attempt(first, request.token_ids, len(request.token_ids), choices, request.sampling)
+        token_ids = request.token_ids
+        attempt = Attempt(first, token_ids, len(token_ids), choices, request.sampling, request.cache_salt)
         self._run = RequestRun(attempt, arrived, remaining_s, rules.max_attempts)
         self._request, self._relay, self._reach, self._budget, self._rules = request, relay, reach, budget, rules
         self._tally = tally

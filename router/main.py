@@ -18,7 +18,7 @@ def main() -> int:
 
 
 async def _serve(config: RouterConfig, phases: Phases, stop: asyncio.Event) -> None:
-    router = await Router.start(config, phases.begin)
+    router = await Router.start(config, phases.begin, phases.say)
     http = f", OpenAI clients on http://{router.http_address}" if router.http_address else ""
     phases.ready(f"clients on {router.grpc_address}, workers and operators on {router.fleet_address}{http}")
     await stop.wait()

@@ -16,7 +16,7 @@ from router.serving import Serving
 from router.situation import used_share
 from router.tally import ANSWERED, CANCELLED, CAPACITY, FAILED, LEGS, Tally
 
-REASONS = (*CAPACITY, "key_requests", "key_tokens", "invalid", "not_found", "unavailable")
+REASONS = (*CAPACITY, "key", "key_requests", "key_tokens", "invalid", "not_found", "unavailable")
 """Always shown, so that a rate over a series is there before its first event."""
 
 

@@ -8,11 +8,11 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.text.detokenize import detokenizer
 from common.types.config import RouterConfig
-from common.types.errors import BatonError, InvalidRequest, NotFound, Unavailable
+from common.types.errors import BatonError, InvalidRequest, NotFound, Overloaded, Unavailable
 from common.types.ids import Role, new_request_id
 from router.admission import Admission, Cost, RetryBudget, Ticket
 from router.answer import Answer
@@ -20,6 +20,7 @@ from router.ask import Ask, ChatAsk, Prompt
 from router.constraints import ConstraintCheck
 from router.dispatch import Dispatch
 from router.history import History, Point
+from router.keys import caller
 from router.policy.snapshot import Snapshot
 from router.reach import Reach
 from router.relay import Outgoing, Relay
@@ -135,7 +136,10 @@ class Serving:
             ticket.close(now)
             summary = dispatch.summary(now)
             self.tally.end(outcome, summary, request.num_choices, now)
-            _log.info("ended", extra=_facts(request, summary))
+            who = caller()
+            if who is not None:
+                who.settle(ticket.cost.tokens, summary.num_prompt_tokens + summary.num_output_tokens)
+            _log.info("ended", extra=_facts(request, summary) | ({} if who is None else {"caller": who.id}))
             if not self.admission.num_requests:
                 self.idle.set()
 
@@ -150,14 +154,27 @@ class Serving:
             self._check_open(now)
             request = self._validate(ask, token_ids, refusal)
             cost = Cost.of(len(token_ids), request.sampling.max_tokens, request.num_choices)
-            ticket = self.admission.admit(cost, _capacity_tokens(self._reach.fleet.snapshot()), now)
+            ticket = self._charge(cost, now)
         except BatonError as error:
             self.tally.refuse(error)
             raise
         self.tally.admit(len(token_ids))
         self.budget.request(now)
         self.idle.clear()
-        return request, ticket
+        who = caller()
+        return (request if who is None else replace(request, cache_salt=who.salt)), ticket
+
+    def _charge(self, cost: Cost, now: float) -> Ticket:
+        """The caller's share first: what one key used up must not be blamed on the fleet."""
+        who = caller()
+        if who is not None:
+            who.charge(cost.tokens, now)
+        try:
+            return self.admission.admit(cost, _capacity_tokens(self._reach.fleet.snapshot()), now)
+        except Overloaded:
+            if who is not None:
+                who.settle(cost.tokens, 0)
+            raise
 
     async def drain(self, drain_s: float) -> None:
         """Admits nothing more, and waits until what was admitted has ended, at most so long."""

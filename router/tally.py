@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from common.net.errors import row_of
 from common.obs.latency import Latency
-from common.types.errors import BatonError, InvalidRequest, NotFound, Overloaded
+from common.types.errors import BatonError, Forbidden, InvalidRequest, NotFound, Overloaded, Unauthenticated
 from common.types.handoff import FailureKind
 from common.types.ids import Role
 from router.events import DecodeJoined
@@ -60,6 +60,8 @@ class Tally:
                 reason = "invalid"
             case NotFound():
                 reason = "not_found"
+            case Unauthenticated() | Forbidden():
+                reason = "key"
             case _:
                 reason = "unavailable"
         self.refused[reason] += 1

@@ -68,6 +68,7 @@ class Request:
     num_choices: int = 1
     stop: tuple[str, ...] = ()
     explain: bool = False
+    cache_salt: bytes = b""
 
 
 class _Violations:

@@ -15,11 +15,13 @@ import grpc
 from common.engine.messages import EngineLoad, Event, PrefixChanged
 from common.engine.report import SideState, make_report
 from common.net.background import Background
+from common.net.dial import Dial
 from common.net.health import Health
 from common.net.join import Membership, Orders
 from common.net.server import bind, make_server, split_address
 from common.types.config import WorkerConfig
 from common.types.errors import StartupError
+from common.types.keys import fleet_key
 from common.types.member import FetchTotals, Hello, Load, StepTotals
 from common.types.timeouts import Timeouts
 
@@ -73,6 +75,7 @@ class Host:
         totals: Callable[[], StepTotals] = StepTotals,
     ) -> None:
         self._config = config
+        self.dial = Dial(fleet_key(config.cache_key)) if config.cache_key else Dial()
         self._clock = clock
         self._totals = totals
         self._most_quarantined = config.timeouts.quarantine_share * num_blocks
@@ -194,7 +197,7 @@ class Tie:
         self._added: dict[int, None] = {}
         self._removed: dict[int, None] = {}
         orders = Orders(host.order_drain, host.order_resume, host.router_lost, host.router_joined)
-        self.membership = Membership(router, hello, self._next_load, orders, timeouts)
+        self.membership = Membership(router, hello, self._next_load, orders, timeouts, host.dial)
         self._background = Background()
         self._background.spawn(self.membership.run())
 

@@ -4,7 +4,9 @@
 |---|---|---|---|
 | InvalidRequest | INVALID_ARGUMENT | INVALID_REQUEST | BadRequest.field_violations |
 | NotFound | NOT_FOUND | NOT_FOUND | kind, name, known |
-| Overloaded | RESOURCE_EXHAUSTED | OVERLOADED | RetryInfo |
+| Unauthenticated | UNAUTHENTICATED | UNAUTHENTICATED | |
+| Forbidden | PERMISSION_DENIED | FORBIDDEN | |
+| Overloaded | RESOURCE_EXHAUSTED | OVERLOADED | limit, RetryInfo |
 | Unavailable | UNAVAILABLE | UNAVAILABLE | leg, RetryInfo |
 | DeadlinePassed | DEADLINE_EXCEEDED | DEADLINE_PASSED | leg |
 | Cancelled | CANCELLED | CANCELLED | |
@@ -30,12 +32,14 @@ from common.types.errors import (
     BatonError,
     Cancelled,
     DeadlinePassed,
+    Forbidden,
     InvalidRequest,
     NotFound,
     Overloaded,
     PeerLost,
     StaleAttempt,
     StartupError,
+    Unauthenticated,
     Unavailable,
     Violation,
 )
@@ -62,7 +66,9 @@ _Code = grpc.StatusCode
 TABLE: Mapping[type[Exception], _Row] = {
     InvalidRequest: _Row(_Code.INVALID_ARGUMENT, "INVALID_REQUEST"),
     NotFound: _Row(_Code.NOT_FOUND, "NOT_FOUND", ("kind", "name")),
-    Overloaded: _Row(_Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    Unauthenticated: _Row(_Code.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    Forbidden: _Row(_Code.PERMISSION_DENIED, "FORBIDDEN"),
+    Overloaded: _Row(_Code.RESOURCE_EXHAUSTED, "OVERLOADED", ("limit",)),
     Unavailable: _Row(_Code.UNAVAILABLE, "UNAVAILABLE", ("leg",)),
     DeadlinePassed: _Row(_Code.DEADLINE_EXCEEDED, "DEADLINE_PASSED", ("leg",)),
     Cancelled: _Row(_Code.CANCELLED, "CANCELLED"),
@@ -143,7 +149,11 @@ def from_status(status: status_pb2.Status, leg: str, member: str = "") -> BatonE
             known = facts.get("known", "")
             return NotFound(facts.get("kind", "name"), facts.get("name", ""), tuple(known.split(",")) if known else ())
         case "OVERLOADED":
-            return Overloaded(message, read.retry_after_ms)
+            return Overloaded(message, read.retry_after_ms, facts.get("limit", "requests"))
+        case "UNAUTHENTICATED":
+            return Unauthenticated(message)
+        case "FORBIDDEN":
+            return Forbidden(message)
         case "UNAVAILABLE":
             return Unavailable(message, facts.get("leg", leg), read.retry_after_ms)
         case "DEADLINE_PASSED":

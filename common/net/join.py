@@ -19,8 +19,8 @@ import grpc
 
 from baton.v1 import fleet_pb2, fleet_pb2_grpc
 from common.net import wire
-from common.net.channel import open_channel
 from common.net.convert_fleet import hello_to_proto, load_to_proto
+from common.net.dial import Dial
 from common.net.errors import from_rpc_error
 from common.types.errors import BatonError, PeerLost
 from common.types.member import Hello, Load
@@ -70,11 +70,18 @@ class Membership:
     """
 
     def __init__(
-        self, address: str, hello: Hello, load_source: Callable[[bool], Load], orders: Orders, timeouts: Timeouts
+        self,
+        address: str,
+        hello: Hello,
+        load_source: Callable[[bool], Load],
+        orders: Orders,
+        timeouts: Timeouts,
+        dial: Dial = Dial(),
     ) -> None:
         self.address = address
         self.router_epoch: int | None = None
         self._hello, self._load_source, self._orders, self._timeouts = hello, load_source, orders, timeouts
+        self._dial = dial
         self._poked = asyncio.Event()
         self._joined_at = 0.0
 
@@ -96,7 +103,7 @@ class Membership:
             await asyncio.sleep(backoff.after(self._leave()) * random.uniform(0.5, 1.0))
 
     async def _session(self) -> None:
-        async with _Stream(self.address, self._timeouts.dead_s) as stream:
+        async with _Stream(self.address, self._timeouts.dead_s, self._dial) as stream:
             heartbeat_s = await self._enter(stream)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._report(stream, heartbeat_s))
@@ -151,14 +158,14 @@ class _Stream:
     Lets go of both when left: an exception's traceback would otherwise keep the connection open until it is collected.
     """
 
-    def __init__(self, address: str, dead_s: float) -> None:
-        self._address, self._dead_s = address, dead_s
+    def __init__(self, address: str, dead_s: float, dial: Dial) -> None:
+        self._address, self._dead_s, self._dial = address, dead_s, dial
         self._channel: grpc.aio.Channel | None = None
         self._call: _Call | None = None
 
     async def __aenter__(self) -> "_Stream":
-        self._channel = open_channel(self._address)
-        self._call = fleet_pb2_grpc.FleetStub(self._channel).Join()
+        self._channel = self._dial.open(self._address)
+        self._call = fleet_pb2_grpc.FleetStub(self._channel).Join(metadata=self._dial.metadata)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

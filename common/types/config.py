@@ -36,6 +36,7 @@ class RouterConfig:
     expose: bool = field(
         default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
     )
+    keys: str = field(default="", metadata=about("clients' keys, or off; one is made when strangers can call", "FILE"))
     max_requests: int = field(default=1024, metadata=about("most requests at once", "N", least=1))
     max_queue_tokens: int = field(
         default=262144, metadata=about("most prompt tokens admitted but not yet prefilled", "N", least=1)

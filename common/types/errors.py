@@ -47,6 +47,14 @@ class NotFound(BatonError):
         super().__init__(f"{kind} {name[:80]!r} is not known{hint}")
 
 
+class Unauthenticated(BatonError):
+    """The call came without a key, or with one nobody knows."""
+
+
+class Forbidden(BatonError):
+    """The key is sound, and not meant for this."""
+
+
 class Overloaded(BatonError):
     """No room now; worth trying again after a while. `limit` names what was reached, in one word for counting."""
 

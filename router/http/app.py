@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from router.http.front import Front
+from router.http.keys import KeyCheck
 from router.http.refusal import HttpRefusal, Reply, bug_reply, reply_to
 from router.http.routes import ROUTES
 
@@ -25,7 +26,7 @@ def build(front: Front) -> Starlette:
     routes = [Route(each.path, each.endpoint, methods=[each.method]) for each in ROUTES]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(CatchAll)],
+        middleware=[Middleware(CatchAll), Middleware(KeyCheck, front=front)],
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from common.types.config import RouterConfig
 from common.types.errors import Unavailable
 from router.fleet import FleetView
+from router.keys import KeyRing
 from router.serving import Serving
 
 
@@ -16,6 +17,7 @@ class Front:
     """Made before the model is read: probes are answered from the first moment. Event loop only."""
 
     config: RouterConfig
+    keys: KeyRing | None = None
     phase: str = "starting"
     fleet: FleetView | None = None
     opened: Serving | None = None

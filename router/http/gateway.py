@@ -5,6 +5,7 @@ from router.fleet import FleetView
 from router.http.app import build
 from router.http.front import Front
 from router.http.server import HttpServer
+from router.keys import KeyRing
 from router.serving import Serving
 
 GRACE_S = 0.5
@@ -17,10 +18,13 @@ class Gateway:
         self._front, self._server = front, server
 
     @classmethod
-    async def open(cls, config: RouterConfig) -> "Gateway":
+    async def open(cls, config: RouterConfig, keys: KeyRing | None) -> "Gateway":
         """Raises StartupError when the address cannot be had."""
-        front = Front(config)
-        return cls(front, await HttpServer.open(build(front), config, GRACE_S) if config.http else None)
+        front = Front(config, keys)
+        if not config.http:
+            return cls(front, None)
+        expose = config.expose or keys is not None
+        return cls(front, await HttpServer.open(build(front), config, expose, GRACE_S))
 
     @property
     def address(self) -> str:

@@ -4,7 +4,9 @@
 |---|---|---|---|
 | InvalidRequest | 400 | invalid_request_error | invalid_value, unknown_parameter, unsupported_parameter |
 | NotFound | 404 | invalid_request_error | model_not_found |
-| Overloaded | 429 | rate_limit_error | overloaded |
+| Unauthenticated | 401 | invalid_request_error | invalid_api_key |
+| Forbidden | 403 | invalid_request_error | insufficient_permissions |
+| Overloaded | 429 | rate_limit_error | overloaded, or rate_limit_exceeded for a key's own limit |
 | Unavailable, PeerLost | 503 | service_unavailable_error | unavailable |
 | DeadlinePassed | 504 | timeout_error | deadline_passed |
 | Cancelled | 499 | cancelled_error | cancelled |
@@ -24,14 +26,17 @@ from common.types.errors import (
     BatonError,
     Cancelled,
     DeadlinePassed,
+    Forbidden,
     InvalidRequest,
     NotFound,
     Overloaded,
     PeerLost,
+    Unauthenticated,
     Unavailable,
 )
 
 INVALID = "invalid_request_error"
+KEY_LIMITS = ("key_requests", "key_tokens")
 NAMES = {"chat.messages": "messages", "tokens": "prompt"}
 """Fields whose names differ between the wire of gRPC and this one; the prefix `sampling.` falls away."""
 
@@ -76,10 +81,16 @@ def reply_to(error: Exception) -> Reply | None:
             return Reply(refusal.status, INVALID, refusal.code, str(refusal), headers=refusal.headers)
         case InvalidRequest() as wrong:
             return _invalid(wrong)
+        case Unauthenticated() as unknown:
+            return Reply(401, INVALID, "invalid_api_key", str(unknown), headers={"www-authenticate": "Bearer"})
+        case Forbidden() as forbidden:
+            return Reply(403, INVALID, "insufficient_permissions", str(forbidden))
         case NotFound() as missing:
             return Reply(404, INVALID, f"{missing.kind}_not_found", str(missing), param=missing.kind)
         case Overloaded() as full:
             headers = _retry_after(full.retry_after_ms)
+            if full.limit in KEY_LIMITS:
+                return Reply(429, "rate_limit_error", "rate_limit_exceeded", str(full), headers=headers)
             return Reply(429, "rate_limit_error", "overloaded", f"over capacity: {full}", headers=headers)
         case Unavailable() as away:
             return _unavailable(str(away), away.retry_after_ms)

@@ -36,9 +36,9 @@ class HttpServer:
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @classmethod
-    async def open(cls, app: ASGIApp, config: RouterConfig, grace_s: float) -> "HttpServer":
+    async def open(cls, app: ASGIApp, config: RouterConfig, expose: bool, grace_s: float) -> "HttpServer":
         """Raises StartupError when the address cannot be had. Connections are taken from now on."""
-        check_exposed(config.http, expose=config.expose)
+        check_exposed(config.http, expose=expose)
         try_address(config.http)
         listener = _listen(config.http)
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what clients do wrong is told to them

@@ -11,6 +11,7 @@ import pytest
 
 from baton.v1 import fleet_pb2, fleet_pb2_grpc
 from common.net import convert_fleet
+from common.net.dial import Dial
 from common.net.join import FIRST_BACKOFF_S, HASHES_PER_REPORT, LAST_BACKOFF_S, Backoff, Membership, Orders, _Stream
 from common.net.server import bind, make_server
 from common.types.errors import PeerLost, StaleAttempt
@@ -252,7 +253,7 @@ async def test_writing_to_a_call_that_is_over_is_a_lost_peer() -> None:
     router = Router()
     router.refusal = StaleAttempt("go away")
     async with serving(partial(fleet_pb2_grpc.add_FleetServicer_to_server, router)) as address:
-        async with _Stream(address, 20.0) as stream:
+        async with _Stream(address, 20.0, Dial()) as stream:
             hello = fleet_pb2.JoinRequest(hello=convert_fleet.hello_to_proto(HELLO))
             await stream.write(hello)
             with pytest.raises(StaleAttempt):
