@@ -12,7 +12,7 @@ from common.types.ids import Role
 from common.types.kv import KVLayout
 from decode_worker.scheduler import DecodeScheduler
 from decode_worker.side import DecodeSide
-from kvtransfer.pool import pool_bytes
+from kvtransfer.pool import pool_of
 
 
 def make_scheduler(limits: Limits, tables: BlockTables, layout: KVLayout) -> Scheduler:
@@ -20,7 +20,7 @@ def make_scheduler(limits: Limits, tables: BlockTables, layout: KVLayout) -> Sch
 
 
 def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Callable[[], None]) -> DecodeSide:
-    pool = pool_bytes(engine.storage)
+    pool = pool_of(engine.storage)
     post, layout = engine.gate.post, engine.layout
     return DecodeSide(post, pool, layout, epoch, config.timeouts, on_overdue, config.transports)
 

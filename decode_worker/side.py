@@ -15,7 +15,7 @@ from decode_worker.decoding import Decoding
 from decode_worker.lenders import Lenders
 from decode_worker.service_decode import DecodeService
 from kvtransfer.pull import Puller
-from kvtransfer.transports.contract import PoolBytes
+from kvtransfer.transports.pools import Pool
 
 _log = logging.getLogger("baton.handoff")
 
@@ -26,7 +26,7 @@ class DecodeSide:
     def __init__(
         self,
         post: Callable[[Command], None],
-        pool: PoolBytes,
+        pool: Pool,
         layout: KVLayout,
         epoch: int,
         timeouts: Timeouts,

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from common.net.background import Background
 from kvtransfer.probe import Measured, Warn, measure
-from kvtransfer.transports.contract import FetchingTransport, PoolBytes, TransportFailed
+from kvtransfer.transports.contract import FetchingTransport, TransportFailed
 from kvtransfer.transports.hello import Hello
+from kvtransfer.transports.pools import Pool
 
 MAX_OFFERS = 16
 IDLE_S = 600.0
@@ -18,7 +19,7 @@ IDLE_S = 600.0
 Describe = Callable[[], Awaitable[tuple[str, Sequence[tuple[str, str, bytes]]]]]
 """Asks a lender for its layout and its (transport, endpoint, ticket)s; raises `TransportFailed` when it cannot."""
 
-Connect = Callable[[str, str, Hello, PoolBytes, float], Awaitable[FetchingTransport]]
+Connect = Callable[[str, str, Hello, Pool, float], Awaitable[FetchingTransport]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Lines:
 
     def __init__(
         self,
-        own: PoolBytes,
+        own: Pool,
         epoch: int,
         transports: Sequence[str],
         connect: Connect,

@@ -19,6 +19,8 @@ SLOW_SHARE = 0.1
 """Below this share of what copying memory could do, a connection is called slow. Samples are small enough to stay in
 caches, where a plain copy outruns a verified one several times."""
 ADVICE = {
+    "cuda_ipc": "do the two devices lie on different sockets, or is one of them busy?",
+    "nccl": "see NCCL_DEBUG=INFO for the way it chose",
     "shm": "is the machine busy, or do workers share cores?",
     "tcp": "run both workers on one host, as one user, with shm among their transports",
 }

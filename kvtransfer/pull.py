@@ -14,8 +14,9 @@ from common.types.member import FetchTotals
 from kvtransfer.fetched import Fetched
 from kvtransfer.lines import Connect, Endpoint, Lines
 from kvtransfer.probe import Warn
-from kvtransfer.transports.contract import ChecksumMismatch, FetchingTransport, FetchReport, PoolBytes, TransportFailed
-from kvtransfer.transports.table import connect
+from kvtransfer.transports.contract import ChecksumMismatch, FetchingTransport, FetchReport, TransportFailed
+from kvtransfer.transports.pools import Pool
+from kvtransfer.transports.table import connect, usable
 
 __all__ = ["ChecksumMismatch", "Endpoint", "FetchReport", "Puller", "TransportFailed"]
 
@@ -29,7 +30,7 @@ class Puller:
 
     def __init__(
         self,
-        own: PoolBytes,
+        own: Pool,
         epoch: int,
         *,
         transports: Sequence[str] = ("shm", "tcp"),
@@ -38,7 +39,7 @@ class Puller:
         connect: Connect = connect,
     ) -> None:
         self._own = own
-        self._lines = Lines(own, epoch, transports, connect, stall_s=stall_s, warn=warn)
+        self._lines = Lines(own, epoch, usable(transports, own), connect, stall_s=stall_s, warn=warn)
         self._bytes_per_s = 0.0
         self._fetched = Fetched()
 

@@ -11,7 +11,7 @@ from common.net.server import split_address
 from common.types.config import WorkerConfig
 from common.types.ids import Role
 from common.types.kv import KVLayout
-from kvtransfer.pool import pool_bytes
+from kvtransfer.pool import pool_of
 from prefill_worker.scheduler import PrefillScheduler
 from prefill_worker.side import PrefillSide
 
@@ -22,7 +22,7 @@ def make_scheduler(limits: Limits, tables: BlockTables, layout: KVLayout) -> Sch
 
 def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Callable[[], None]) -> PrefillSide:
     """A lender never waits for a fence, so `on_overdue` is not for it."""
-    pool = pool_bytes(engine.storage)
+    pool = pool_of(engine.storage)
     host, _ = split_address(config.listen)
     advertise = split_address(config.advertise)[0] if config.advertise else ""
     return PrefillSide(

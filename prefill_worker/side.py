@@ -1,6 +1,7 @@
 """What makes a worker a prefill worker: the lending table, its services and the transports it lends over."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 import grpc
@@ -9,11 +10,13 @@ from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc, prefill_pb2, prefill_p
 from common.engine.messages import Command, Event
 from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
-from kvtransfer.transports.contract import PoolBytes
-from kvtransfer.transports.table import lending_transports
+from kvtransfer.transports.pools import Pool
+from kvtransfer.transports.table import lending_transports, start_all
 from prefill_worker.lending import Lending
 from prefill_worker.service_prefill import PrefillService
 from prefill_worker.service_transfer import TransferService
+
+_log = logging.getLogger("baton.handoff")
 
 
 class PrefillSide:
@@ -22,7 +25,7 @@ class PrefillSide:
     def __init__(
         self,
         post: Callable[[Command], None],
-        pool: PoolBytes,
+        pool: Pool,
         transports: tuple[str, ...],
         epoch: int,
         timeouts: Timeouts,
@@ -39,8 +42,7 @@ class PrefillSide:
         )
 
     async def start(self) -> None:
-        for transport in self._transports:
-            await transport.start()
+        self._transports = await start_all(self._transports, _log.warning)
 
     def register(self, server: grpc.aio.Server) -> None:
         prefill = PrefillService(self._lending, self._epoch)

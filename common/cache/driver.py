@@ -81,6 +81,10 @@ class Driver(Protocol):
         """The memory as uint8, without a copy; it must outlive the tensor."""
         ...
 
+    def copy(self, target: int, source: int, num_bytes: int, stream: int) -> None:
+        """Between any two addresses this device can reach, in the order of a stream."""
+        ...
+
 
 class _Handle(ctypes.Structure):
     _fields_ = [("reserved", ctypes.c_ubyte * HANDLE_BYTES)]
@@ -152,6 +156,12 @@ class CudaDriver:
         if tensor.data_ptr() != pointer:  # torch copies what it takes for another device's
             raise RuntimeError("torch made a copy of device memory where a view was asked for")
         return tensor
+
+    def copy(self, target: int, source: int, num_bytes: int, stream: int) -> None:
+        self._within(
+            "cuMemcpyAsync",
+            *(ctypes.c_uint64(target), ctypes.c_uint64(source), ctypes.c_size_t(num_bytes), ctypes.c_void_p(stream)),
+        )
 
     def _holder(self, pointer: int) -> torch.device:
         """Memory opened from another process may lie on another device."""

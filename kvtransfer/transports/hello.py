@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 MAGIC = b"BATON-KV"
-VERSION = 1
+VERSION = 2
 HELLO = struct.Struct("<8sHHIQQQ16s32s")
-WELCOME = struct.Struct("<8sHHIQQ")
+WELCOME = struct.Struct("<8sHHIQQH6x")
 
 
 class Refusal(IntEnum):
     """Why a lender does not serve; the number is what travels."""
 
-    VERSION = 1
+    VERSION = 2
     TICKET = 2
     EPOCH = 3
     LAYOUT = 4
@@ -76,34 +76,39 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """A lender's answer; anything but status 0 is a refusal and says nothing else."""
+    """A lender's answer; anything but status 0 is a refusal and says nothing else.
+
+    `digest` names the way its blocks are summed up (`digests.py`).
+    """
 
     status: int
     num_blocks: int = 0
     block_bytes: int = 0
     epoch: int = 0
+    digest: int = 0
 
     def pack(self) -> bytes:
-        return WELCOME.pack(MAGIC, VERSION, self.status, self.num_blocks, self.block_bytes, self.epoch)
+        return WELCOME.pack(MAGIC, VERSION, self.status, self.num_blocks, self.block_bytes, self.epoch, self.digest)
 
     @staticmethod
     def unpack(data: bytes) -> "Welcome":
         if len(data) != WELCOME.size:
             raise Malformed("an answer of another length")
-        magic, version, status, num_blocks, block_bytes, epoch = WELCOME.unpack(data)
+        magic, version, status, num_blocks, block_bytes, epoch, digest = WELCOME.unpack(data)
         if magic != MAGIC or (version != VERSION and not status):
             raise Malformed("an answer of another protocol")
-        return Welcome(status, num_blocks, block_bytes, epoch)
+        return Welcome(status, num_blocks, block_bytes, epoch, digest)
 
 
 class Doorkeeper:
     """Hands out tickets and checks hellos for one lender. A ticket is a MAC over both processes' epochs."""
 
-    def __init__(self, epoch: int, layout: str, num_blocks: int, block_bytes: int) -> None:
+    def __init__(self, epoch: int, layout: str, num_blocks: int, block_bytes: int, digest: int = 0) -> None:
         self._epoch = epoch
         self._layout = _digest(layout)
         self._num_blocks = num_blocks
         self._block_bytes = block_bytes
+        self._digest = digest
         self._secret = secrets.token_bytes(32)
 
     def ticket(self, fetcher_epoch: int) -> bytes:
@@ -125,7 +130,7 @@ class Doorkeeper:
             return Welcome(Refusal.EPOCH)
         if layout != self._layout or block_bytes != self._block_bytes:
             return Welcome(Refusal.LAYOUT)
-        return Welcome(0, self._num_blocks, self._block_bytes, self._epoch)
+        return Welcome(0, self._num_blocks, self._block_bytes, self._epoch, self._digest)
 
 
 def _digest(layout: str) -> bytes:

@@ -1,24 +1,19 @@
 """Shared memory, lender's side: hands a read-only descriptor of the pool to processes of the same user on this host.
 
-The pool is a memfd: it has no name anyone could guess, and it goes when the last process that holds it goes. The
-socket that passes it is abstract unless a folder is given: nothing is left behind even by a killed process.
+The pool is a memfd: it has no name anyone could guess, and it goes when the last process that holds it goes.
 """
 
 import fcntl
 import os
-import secrets
-import shutil
 import socket
-import struct
-import tempfile
 
 from common.types.errors import StartupError
 from kvtransfer.transports.contract import PoolBytes
 from kvtransfer.transports.hello import Doorkeeper, Welcome
 from kvtransfer.transports.listener import Listener
 from kvtransfer.transports.sockets import readable
+from kvtransfer.transports.unix import UnixDoor, same_user
 
-CREDENTIALS = struct.Struct("3i")
 SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
@@ -29,35 +24,28 @@ class ShmLender:
 
     def __init__(self, pool: PoolBytes, epoch: int, *, runtime_dir: str | None = None, receipt_s: float = 2.0) -> None:
         self._pool = pool
-        self._runtime_dir = runtime_dir
         self._receipt_s = receipt_s
         self._doorkeeper = Doorkeeper(epoch, pool.layout, pool.num_blocks, pool.block_bytes)
+        self._door = UnixDoor(runtime_dir)
         self._listener: Listener | None = None
-        self._endpoint = ""
-        self._folder = ""
         self._fd = -1
 
     async def start(self) -> None:
         if self._pool.fd is None:
             raise StartupError("the KV pool is not shared memory", "Leave shm out of the transports")
         self._fd = _readable_copy(self._pool.fd)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            listening.bind(self._address())
-        except OSError as error:
-            listening.close()
+            listening = self._door.open()
+        except StartupError:
             await self.close()
-            raise StartupError(
-                f"the socket that lends shared memory cannot be made: {error.strerror}",
-                "Give a shorter runtime folder that this user may write to",
-            ) from error
+            raise
         self._listener = Listener(
             listening, self._doorkeeper, self._hand_over, accepts=same_user, receipt_s=self._receipt_s
         )
         self._listener.start()
 
     def endpoint(self) -> str:
-        return self._endpoint
+        return self._door.endpoint
 
     def ticket(self, fetcher_epoch: int) -> bytes:
         return self._doorkeeper.ticket(fetcher_epoch)
@@ -66,34 +54,16 @@ class ShmLender:
         if self._listener is not None:
             await self._listener.close()
             self._listener = None
-        if self._folder:
-            shutil.rmtree(self._folder)
-            self._folder = ""
+        self._door.close()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def _address(self) -> str:
-        if self._runtime_dir is None:
-            name = f"baton-{secrets.token_hex(16)}"
-            self._endpoint = f"unix-abstract:{name}"
-            return f"\0{name}"
-        self._folder = tempfile.mkdtemp(prefix="baton-", dir=self._runtime_dir)
-        self._endpoint = f"unix:{self._folder}/kv"
-        return f"{self._folder}/kv"
 
     async def _hand_over(self, sock: socket.socket, welcome: Welcome) -> None:
         # A fresh connection's buffer is empty: these few bytes never wait.
         socket.send_fds(sock, [welcome.pack()], [self._fd])
         # Nothing more is said; the connection's end tells either side that the other is gone.
         await readable(sock)
-
-
-def same_user(sock: socket.socket) -> bool:
-    """Whether the kernel says that the process at the other end runs as this user."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    _, uid, _ = CREDENTIALS.unpack(credentials)
-    return bool(uid == os.geteuid())
 
 
 def _readable_copy(fd: int) -> int:

@@ -15,16 +15,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from common.cache.checksum import block_checksum
 from common.net.background import Background
 from common.types.ids import AttemptId
 from common.types.kv import Pair
-from kvtransfer.transports.contract import Bytes, Digest, FetchReport, PoolBytes, TransportFailed, check_pairs
+from kvtransfer.transports.contract import Bytes, Digest, FetchReport, TransportFailed, check_pairs
 from kvtransfer.transports.copying import carry, run_blocks, runs
+from kvtransfer.transports.digests import digest_of
 from kvtransfer.transports.hello import WELCOME, Hello, Malformed, Welcome, refusal_text
+from kvtransfer.transports.inbox import inbox_for
 from kvtransfer.transports.lane import Copy, Lane, Outcome
-from kvtransfer.transports.shm import same_user
+from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.sockets import readable
+from kvtransfer.transports.unix import dial
 
 LINGER_S = 15.0
 """How long a lender's memory outlives it here: the longest a hand-off may take."""
@@ -38,11 +40,12 @@ class ShmFetcher:
 
     name = "shm"
 
-    def __init__(self, own: PoolBytes, source: Bytes, sock: socket.socket, digest: Digest, linger_s: float) -> None:
+    def __init__(self, own: Pool, source: Bytes, sock: socket.socket, digest: Digest, linger_s: float) -> None:
         self._own = own
         self._source: Bytes | None = source
         self._sock = sock
         self._digest = digest
+        self._inbox = inbox_for(own)
         self._linger_s = linger_s
         self._linger: asyncio.TimerHandle | None = None
         self.released = asyncio.Event()
@@ -56,18 +59,18 @@ class ShmFetcher:
         cls,
         endpoint: str,
         hello: Hello,
-        own: PoolBytes,
+        own: Pool,
         *,
         stall_s: float = 3.0,
         linger_s: float = LINGER_S,
-        digest: Digest = block_checksum,
+        digest: Digest | None = None,
     ) -> "ShmFetcher":
         """Asks the lender for its memory; raises `TransportFailed` from another host, user, layout or epoch."""
         with contextlib.ExitStack() as undo:
             try:
                 sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
                 async with asyncio.timeout(stall_s):
-                    source = await _request(sock, endpoint, hello)
+                    source, named = await _request(sock, endpoint, hello)
             except TimeoutError:
                 raise TransportFailed("the lender did not answer") from None
             except Malformed as error:
@@ -75,7 +78,7 @@ class ShmFetcher:
             except OSError as error:
                 raise TransportFailed("the lender's memory cannot be reached from here") from error
             undo.pop_all()
-        return cls(own, source, sock, digest, linger_s)
+        return cls(own, source, sock, digest or named, linger_s)
 
     async def fetch(self, attempt: AttemptId, pairs: Sequence[Pair]) -> FetchReport:
         source = self._mapped()
@@ -120,12 +123,16 @@ class ShmFetcher:
         return self._source
 
     def _copy(self, copy: Copy) -> Outcome:
-        source, own, digest = self._mapped(), self._own.blocks, self._digest
-        for start, target, length in runs(copy.pairs, run_blocks(self._own.block_bytes)):
-            if copy.stopped:
-                return None
-            if mismatch := copy.check(carry(own, target, source, start, length, digest)):
-                return mismatch
+        source, digest = self._mapped(), self._digest
+        try:
+            for start, target, length in runs(copy.pairs, run_blocks(self._own.block_bytes)):
+                if copy.stopped:
+                    return None
+                rows, row = self._inbox.place(target, length)
+                if mismatch := copy.check(carry(rows, row, source, start, length, digest)):
+                    return mismatch
+        finally:
+            self._inbox.settle()
         return None
 
     def _sample(self, num_blocks: int) -> float:
@@ -145,11 +152,8 @@ class ShmFetcher:
             await self._lane.apart(lambda touched=touched: float(touched.max()))  # type: ignore[misc]
 
 
-async def _request(sock: socket.socket, endpoint: str, hello: Hello) -> Bytes:
-    await asyncio.get_running_loop().sock_connect(sock, _address(endpoint))
-    if not same_user(sock):
-        raise TransportFailed("the lender runs as another user")
-    await asyncio.get_running_loop().sock_sendall(sock, hello.pack())
+async def _request(sock: socket.socket, endpoint: str, hello: Hello) -> tuple[Bytes, Digest]:
+    await dial(sock, endpoint, hello)
     await readable(sock)
     data, descriptors, _, _ = socket.recv_fds(sock, WELCOME.size, 1, socket.MSG_CMSG_CLOEXEC)
     try:
@@ -158,17 +162,10 @@ async def _request(sock: socket.socket, endpoint: str, hello: Hello) -> Bytes:
             raise TransportFailed(refusal_text(welcome.status))
         if len(descriptors) != 1 or welcome.block_bytes != hello.block_bytes:
             raise Malformed("a welcome without memory")
-        return _map(descriptors[0], welcome)
+        return _map(descriptors[0], welcome), digest_of(welcome.digest)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
-
-
-def _address(endpoint: str) -> str:
-    kind, _, name = endpoint.partition(":")
-    if kind not in ("unix", "unix-abstract") or not name:
-        raise TransportFailed("the lender's shared memory has an unknown kind of address")
-    return name if kind == "unix" else f"\0{name}"
 
 
 def _map(descriptor: int, welcome: Welcome) -> Bytes:

@@ -1,18 +1,31 @@
 """The transports between processes, by name: what a lender offers and how a fetcher connects to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from kvtransfer.transports.contract import FetchingTransport, LendingTransport, Lends, PoolBytes, TransportFailed
+from common.types.errors import StartupError
+from kvtransfer.transports.contract import (
+    FetchingTransport,
+    LendingTransport,
+    Lends,
+    TransportFailed,
+)
+from kvtransfer.transports.cuda.device_pool import DevicePool
+from kvtransfer.transports.cuda.ipc import CudaIpcLender
+from kvtransfer.transports.cuda.ipc_fetch import CudaIpcFetcher
 from kvtransfer.transports.hello import Hello
+from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.shm import ShmLender
 from kvtransfer.transports.shm_fetch import ShmFetcher
 from kvtransfer.transports.tcp import TcpLender
 from kvtransfer.transports.tcp_fetch import TcpFetcher
 
+BETWEEN_DEVICES = ("cuda_ipc", "nccl")
+"""Of no use to a pool that is not on a device."""
+
 
 def lending_transports(
     names: Sequence[str],
-    pool: PoolBytes,
+    pool: Pool,
     epoch: int,
     lends: Lends,
     *,
@@ -20,17 +33,48 @@ def lending_transports(
     advertise: str = "",
     expose: bool = False,
 ) -> tuple[LendingTransport, ...]:
-    """Not yet started. Shared memory is left out for a pool that is not made of it."""
+    """Not yet started; only those that can carry what lies where this pool lies."""
     offered: list[LendingTransport] = []
-    if "shm" in names and pool.fd is not None:
+    if isinstance(pool, DevicePool):
+        if "cuda_ipc" in names:
+            offered.append(CudaIpcLender(pool, epoch))
+    elif "shm" in names and pool.fd is not None:
         offered.append(ShmLender(pool, epoch))
     if "tcp" in names:
         offered.append(TcpLender(pool, epoch, lends, host=host, advertise=advertise, expose=expose))
     return tuple(offered)
 
 
-async def connect(name: str, endpoint: str, hello: Hello, own: PoolBytes, stall_s: float) -> FetchingTransport:
+async def start_all(
+    transports: Sequence[LendingTransport], warn: Callable[[str], None]
+) -> tuple[LendingTransport, ...]:
+    """Those that started. A way between devices that this machine does not offer is given up, aloud, if others do."""
+    started: list[LendingTransport] = []
+    for place, transport in enumerate(transports):
+        try:
+            await transport.start()
+        except StartupError as error:
+            await transport.close()
+            others = len(started) + len(transports) - place - 1
+            if transport.name not in BETWEEN_DEVICES or not others:
+                for each in started:
+                    await each.close()
+                raise
+            warn(f"HAND-OFFS GO ANOTHER WAY: {error.cause}")
+        else:
+            started.append(transport)
+    return tuple(started)
+
+
+def usable(names: Sequence[str], own: Pool) -> tuple[str, ...]:
+    """Transports that can bring blocks to where this pool lies."""
+    return tuple(name for name in names if isinstance(own, DevicePool) or name not in BETWEEN_DEVICES)
+
+
+async def connect(name: str, endpoint: str, hello: Hello, own: Pool, stall_s: float) -> FetchingTransport:
     """Raises `TransportFailed` when the lender cannot be reached this way, or refuses."""
+    if name == "cuda_ipc" and isinstance(own, DevicePool):
+        return await CudaIpcFetcher.connect(endpoint, hello, own, stall_s=stall_s)
     if name == "shm":
         return await ShmFetcher.connect(endpoint, hello, own, stall_s=stall_s)
     if name == "tcp":

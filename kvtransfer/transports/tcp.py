@@ -1,4 +1,4 @@
-"""TCP, lender's side: answers requests for lent blocks straight from the pool's memory.
+"""TCP, lender's side: answers requests for lent blocks from the pool, wherever that is.
 
 Each block is checked against the loan table right before it is sent. Nothing is encrypted: loopback, or said aloud.
 """
@@ -6,17 +6,19 @@ Each block is checked against the loan table right before it is sent. Nothing is
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from common.types.errors import StartupError
 from common.types.ids import AttemptId
-from kvtransfer.transports.contract import Lends, PoolBytes
+from kvtransfer.transports.contract import Lends
+from kvtransfer.transports.digests import digest_kind
 from kvtransfer.transports.frames import REQUEST, Kind, RequestHead, attempt_key, pack_frame
 from kvtransfer.transports.hello import Doorkeeper, Malformed, Refusal, Welcome
 from kvtransfer.transports.listener import Listener
+from kvtransfer.transports.outbox import Outbox, outbox_for
+from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.sockets import readable, receive, send_vector, tune
 
-BATCH_BYTES = 1 << 20
 MAX_PROBE_BYTES = 64 << 20
 
 
@@ -27,7 +29,7 @@ class TcpLender:
 
     def __init__(
         self,
-        pool: PoolBytes,
+        pool: Pool,
         epoch: int,
         lends: Lends,
         *,
@@ -48,9 +50,9 @@ class TcpLender:
         self._stall_s = stall_s
         self._max_connections = max_connections
         self._max_strangers = max_strangers
-        self._blocks = pool.blocks
+        self._pool = pool
         self._nothing = memoryview(bytes(pool.block_bytes))
-        self._doorkeeper = Doorkeeper(epoch, pool.layout, pool.num_blocks, pool.block_bytes)
+        self._doorkeeper = Doorkeeper(epoch, pool.layout, pool.num_blocks, pool.block_bytes, digest_kind(pool))
         self._listener: Listener | None = None
         self._endpoint = ""
 
@@ -109,6 +111,7 @@ class TcpLender:
     async def _serve(self, sock: socket.socket, welcome: Welcome) -> None:
         tune(sock)
         await asyncio.get_running_loop().sock_sendall(sock, welcome.pack())
+        outbox: Outbox | None = None
         while True:
             await readable(sock)
             try:
@@ -116,37 +119,40 @@ class TcpLender:
                     head = RequestHead.unpack(await receive(sock, REQUEST.size))
                     attempt, entries = head.body(await receive(sock, head.num_bytes))
                 if head.kind is Kind.PROBE:
+                    if head.num_entries > max(1, MAX_PROBE_BYTES // len(self._nothing)):
+                        raise Malformed("a probe beyond its bounds")
                     answer = self._probe(head.num_entries)
                 else:
-                    answer = self._lent(attempt, entries)
+                    outbox = outbox or outbox_for(self._pool)
+                    answer = self._lent(outbox, attempt, entries)
             except Malformed:
                 parts = [memoryview(pack_frame(0, 0, 0, 0, Refusal.MALFORMED))]
                 return await send_vector(sock, parts, self._stall_s)
-            for parts in answer:
+            async for parts in answer:
                 await send_vector(sock, parts, self._stall_s)
 
-    def _lent(self, attempt: AttemptId, entries: Sequence[tuple[int, int]]) -> Iterator[list[memoryview]]:
-        """Frames and blocks in batches, made one batch ahead of sending it; a refusal ends the answer."""
+    async def _lent(
+        self, outbox: Outbox, attempt: AttemptId, entries: Sequence[tuple[int, int]]
+    ) -> AsyncIterator[list[memoryview]]:
+        """Frames and blocks in batches, each read right before it is sent; a refusal ends the answer."""
         key, num_bytes = attempt_key(attempt), len(self._nothing)
-        parts: list[memoryview] = []
-        for block, generation in entries:
-            status = 0
-            if block >= len(self._blocks):
-                status = Refusal.RANGE
-            elif not self._lends(attempt, block, generation):
-                status = Refusal.NOT_LENT
-            parts.append(memoryview(pack_frame(key, block, generation, num_bytes, status)))
+        for start in range(0, len(entries), outbox.max_blocks):
+            frames, lent, status = [], [], 0
+            for block, generation in entries[start : start + outbox.max_blocks]:
+                if block >= self._pool.num_blocks:
+                    status = Refusal.RANGE
+                elif not self._lends(attempt, block, generation):
+                    status = Refusal.NOT_LENT
+                frames.append(memoryview(pack_frame(key, block, generation, num_bytes, status)))
+                if status:
+                    break
+                lent.append(block)
+            blocks = await outbox.read(lent)
+            yield [part for parts in zip(frames, blocks, strict=False) for part in parts] + frames[len(lent) :]
             if status:
-                break
-            parts.append(self._blocks[block].data)
-            if len(parts) // 2 * num_bytes >= BATCH_BYTES:
-                yield parts
-                parts = []
-        if parts:
-            yield parts
+                return
 
-    def _probe(self, num_blocks: int) -> Iterator[list[memoryview]]:
+    async def _probe(self, num_blocks: int) -> AsyncIterator[list[memoryview]]:
         num_bytes = len(self._nothing)
-        if num_blocks > max(1, MAX_PROBE_BYTES // num_bytes):
-            raise Malformed("a probe beyond its bounds")
-        return ([memoryview(pack_frame(0, block, 0, num_bytes)), self._nothing] for block in range(num_blocks))
+        for block in range(num_blocks):
+            yield [memoryview(pack_frame(0, block, 0, num_bytes)), self._nothing]

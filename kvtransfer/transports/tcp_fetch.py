@@ -13,13 +13,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from common.cache.checksum import block_checksum
 from common.types.ids import AttemptId
 from common.types.kv import Pair
-from kvtransfer.transports.contract import Digest, FetchReport, PoolBytes, TransportFailed, check_pairs
+from kvtransfer.transports.contract import Digest, FetchReport, TransportFailed, check_pairs
+from kvtransfer.transports.digests import digest_of
 from kvtransfer.transports.frames import FRAME, MAX_ENTRIES, attempt_key, frame_status, pack_probe, pack_request
 from kvtransfer.transports.hello import WELCOME, Hello, Malformed, Welcome, refusal_text
+from kvtransfer.transports.inbox import inbox_for
 from kvtransfer.transports.lane import Copy, Lane, Outcome
+from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.sockets import Disconnected, receive, tune
 
 WINDOW_BYTES = 8 << 20
@@ -33,11 +35,12 @@ class TcpFetcher:
 
     name = "tcp"
 
-    def __init__(self, own: PoolBytes, sock: socket.socket, num_source_blocks: int, digest: Digest) -> None:
+    def __init__(self, own: Pool, sock: socket.socket, num_source_blocks: int, digest: Digest) -> None:
         self._own = own
         self._sock = sock
         self._num_source_blocks = num_source_blocks
         self._digest = digest
+        self._inbox = inbox_for(own)
         self._scratch = memoryview(bytearray(own.block_bytes))
         self._head = memoryview(bytearray(FRAME.size))
         self._window = min(MAX_ENTRIES, max(1, WINDOW_BYTES // own.block_bytes))
@@ -46,12 +49,12 @@ class TcpFetcher:
 
     @classmethod
     async def connect(
-        cls, endpoint: str, hello: Hello, own: PoolBytes, *, stall_s: float = 3.0, digest: Digest = block_checksum
+        cls, endpoint: str, hello: Hello, own: Pool, *, stall_s: float = 3.0, digest: Digest | None = None
     ) -> "TcpFetcher":
         """Connects and introduces this worker; raises `TransportFailed` when that does not work out."""
         try:
             async with asyncio.timeout(stall_s):
-                sock, welcome = await _introduce(endpoint, hello)
+                sock, welcome, named = await _introduce(endpoint, hello)
         except TimeoutError:
             raise TransportFailed("the lender did not answer") from None
         except Malformed as error:
@@ -63,7 +66,7 @@ class TcpFetcher:
         stall = struct.pack("ll", int(stall_s), int(stall_s % 1 * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, stall)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, stall)
-        return cls(own, sock, welcome.num_blocks, digest)
+        return cls(own, sock, welcome.num_blocks, digest or named)
 
     async def fetch(self, attempt: AttemptId, pairs: Sequence[Pair]) -> FetchReport:
         check_pairs(pairs, self._num_source_blocks, self._own.num_blocks)
@@ -97,6 +100,8 @@ class TcpFetcher:
             return self._in_step(lambda: self._stream(copy))
         except TransportFailed as failure:
             return TransportFailed(failure.reason, refused=failure.refused)
+        finally:
+            self._inbox.settle()
 
     def _in_step(self, work: Callable[[], T]) -> T:
         """Translates what goes wrong on the stream, and marks it as never to be used again."""
@@ -128,7 +133,7 @@ class TcpFetcher:
 
     def _receive(self, copy: Copy, window: Sequence[Pair], outcome: Outcome) -> Outcome:
         """One window's frames; into scratch memory once the copy has failed or was stopped."""
-        key, num_bytes, own = attempt_key(copy.attempt), self._own.block_bytes, self._own.blocks
+        key, num_bytes = attempt_key(copy.attempt), self._own.block_bytes
         for pair in window:
             self._fill(self._head)
             source = pair.source
@@ -137,7 +142,8 @@ class TcpFetcher:
             if outcome is not None or copy.stopped:
                 self._fill(self._scratch)
                 continue
-            block = own[pair.target]
+            rows, row = self._inbox.place(pair.target, 1)
+            block = rows[row]
             self._fill(block.data)
             outcome = copy.check((self._digest(block),))
         return outcome
@@ -161,7 +167,7 @@ class TcpFetcher:
         return num_blocks * self._own.block_bytes / (time.perf_counter() - started)
 
 
-async def _introduce(endpoint: str, hello: Hello) -> tuple[socket.socket, Welcome]:
+async def _introduce(endpoint: str, hello: Hello) -> tuple[socket.socket, Welcome, Digest]:
     loop = asyncio.get_running_loop()
     host, _, port = endpoint.rpartition(":")
     if not port.isdecimal() or not host:
@@ -178,7 +184,8 @@ async def _introduce(endpoint: str, hello: Hello) -> tuple[socket.socket, Welcom
             raise TransportFailed(refusal_text(welcome.status))
         if welcome.block_bytes != hello.block_bytes:
             raise Malformed("a welcome with other blocks")
+        digest = digest_of(welcome.digest)
     except BaseException:
         sock.close()
         raise
-    return sock, welcome
+    return sock, welcome, digest

@@ -69,3 +69,6 @@ class FakeDriver:
 
     def view(self, pointer: int, num_bytes: int) -> torch.Tensor:
         return torch.frombuffer((ctypes.c_ubyte * num_bytes).from_address(pointer), dtype=torch.uint8)
+
+    def copy(self, target: int, source: int, num_bytes: int, stream: int) -> None:
+        ctypes.memmove(target, source, num_bytes)

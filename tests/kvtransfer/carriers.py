@@ -11,6 +11,7 @@ from kvtransfer.transports.contract import Bytes, FetchingTransport, LendingTran
 from kvtransfer.transports.faults import Delivery, Frame
 from kvtransfer.transports.hello import Hello
 from kvtransfer.transports.memory import MemoryFabric, MemoryFetcher, MemoryLender
+from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.shm import ShmLender
 from kvtransfer.transports.shm_fetch import ShmFetcher
 from kvtransfer.transports.tcp import TcpLender
@@ -93,12 +94,14 @@ def hello_for(lender: LendingTransport, own: PoolBytes, epoch: int = EPOCH) -> H
 
 
 async def connect(
-    kind: str, endpoint: str, hello: Hello, own: PoolBytes, gate: Gate, stall_s: float = 30.0
+    kind: str, endpoint: str, hello: Hello, own: Pool, gate: Gate, stall_s: float = 30.0
 ) -> FetchingTransport:
     if kind == "shm":
         return await ShmFetcher.connect(endpoint, hello, own, digest=gate.digest)
     if kind == "tcp":
         return await TcpFetcher.connect(endpoint, hello, own, stall_s=stall_s, digest=gate.digest)
+    if not isinstance(own, PoolBytes):
+        raise TypeError("the in-process transport knows pools in host memory only")
     return await MemoryFetcher.connect(gate.fabric, endpoint, hello, own, digest=gate.count)
 
 

@@ -42,7 +42,7 @@ def test_a_ticket_belongs_to_one_lender_and_one_fetcher() -> None:
 
 def test_another_version_or_magic_is_refused() -> None:
     packed = HELLO_MADE.pack()
-    later = packed[:8] + struct.pack("<H", 2) + packed[10:]
+    later = packed[:8] + struct.pack("<H", 3) + packed[10:]
     assert DOORKEEPER.admit(later) == Welcome(Refusal.VERSION)
     assert DOORKEEPER.admit(b"GET / HT" + packed[8:]) == Welcome(Refusal.MALFORMED)
     assert DOORKEEPER.admit(packed + b"x") == Welcome(Refusal.MALFORMED)

@@ -7,6 +7,7 @@ import pytest
 from kvtransfer.lines import Connect, Endpoint, Lines
 from kvtransfer.transports.contract import FetchingTransport, PoolBytes
 from kvtransfer.transports.hello import Hello
+from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.shm import ShmLender
 from kvtransfer.transports.table import connect
 from tests.kvtransfer.carriers import EPOCH, FETCHER_EPOCH
@@ -27,7 +28,7 @@ def endpoint_of(lender: ShmLender, address: str = "prefill:1") -> Endpoint:
 class Ended(asyncio.Event):
     """Set once the connection made through `reach` was closed."""
 
-    async def reach(self, name: str, endpoint: str, hello: Hello, own: PoolBytes, stall_s: float) -> FetchingTransport:
+    async def reach(self, name: str, endpoint: str, hello: Hello, own: Pool, stall_s: float) -> FetchingTransport:
         transport = await connect(name, endpoint, hello, own, stall_s)
         close = transport.close
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from kvtransfer.pull import Endpoint, Puller
 from kvtransfer.transports.contract import FetchingTransport, LendingTransport, PoolBytes
 from kvtransfer.transports.hello import Hello
+from kvtransfer.transports.pools import Pool
 from tests.kvtransfer.carriers import EPOCH, FETCHER_EPOCH, Gate, connect, make_lender
 from tests.kvtransfer.pools import LAYOUT, Loans, make_pool
 
@@ -49,7 +50,7 @@ async def pulling(*kinds: str, held: str = "", num_free: int = 2) -> AsyncIterat
     speeds = {kind: 1e12 / (place + 1) for place, kind in enumerate(kinds)}
     lenders = {kind: make_lender(kind, source, loans, gates[kind].fabric) for kind in reversed(kinds)}
 
-    async def reach(name: str, endpoint: str, hello: Hello, own: PoolBytes, stall_s: float) -> FetchingTransport:
+    async def reach(name: str, endpoint: str, hello: Hello, own: Pool, stall_s: float) -> FetchingTransport:
         transport = await connect(name, endpoint, hello, own, gates[name])
         yard.made.append(transport)
         closed, close = asyncio.Event(), transport.close

@@ -1,0 +1,1 @@
+"""Transports between devices, over devices that are this process's own memory."""
