@@ -7,8 +7,8 @@ import grpc
 
 from baton.v1 import fleet_pb2, fleet_pb2_grpc
 from common.net.background import Background
-from common.net.channel import open_channel
 from common.net.convert_fleet import hello_to_proto, load_to_proto
+from common.net.dial import Dial
 from common.net.server import make_server
 from common.types.member import Hello, Load
 
@@ -35,8 +35,8 @@ class FakeMember:
         await self._server.start()
         return f"127.0.0.1:{port}"
 
-    def join(self, fleet_address: str) -> "asyncio.Task[None]":
-        return self._tie.spawn(self._run(fleet_address))
+    def join(self, fleet_address: str, dial: Dial = Dial()) -> "asyncio.Task[None]":
+        return self._tie.spawn(self._run(fleet_address, dial))
 
     def report(self, load: Load) -> None:
         self.load = load
@@ -57,9 +57,9 @@ class FakeMember:
         if self._server is not None:
             await self._server.stop(None)
 
-    async def _run(self, fleet_address: str) -> None:
-        channel = open_channel(fleet_address)
-        call = fleet_pb2_grpc.FleetStub(channel).Join()
+    async def _run(self, fleet_address: str, dial: Dial) -> None:
+        channel = dial.open(fleet_address)
+        call = fleet_pb2_grpc.FleetStub(channel).Join(metadata=dial.metadata)
         try:
             await call.write(fleet_pb2.JoinRequest(hello=hello_to_proto(self.hello)))
             async with asyncio.TaskGroup() as tasks:

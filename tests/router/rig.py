@@ -16,6 +16,7 @@ from baton.v1 import fleet_pb2, fleet_pb2_grpc, inference_pb2, inference_pb2_grp
 from baton.v1.decode_pb2_grpc import add_DecodeServicer_to_server
 from baton.v1.prefill_pb2_grpc import add_PrefillServicer_to_server
 from common.net.channel import open_channel
+from common.net.dial import Dial
 from common.types.config import RouterConfig
 from common.types.ids import Role
 from common.types.member import Load
@@ -75,13 +76,13 @@ class Rig:
     """Made by `rig(...)`. Workers are named p0, p1, d0, ... in the order they are added."""
 
     def __init__(self, router: Router, channel: grpc.aio.Channel, fleet_channel: grpc.aio.Channel) -> None:
-        self.router = router
+        self.router, self.channel, self.fleet_channel = router, channel, fleet_channel
         self.inference = inference_pb2_grpc.InferenceStub(channel)
         self.fleet = fleet_pb2_grpc.FleetStub(fleet_channel)
         self.workers: dict[str, Worker] = {}
         self.lenders: dict[str, FakePrefill] = {}
 
-    async def add(self, role: Role, name: str, *, epoch: int = 1, **changes: Any) -> Worker:
+    async def add(self, role: Role, name: str, *, epoch: int = 1, fleet_key: str = "", **changes: Any) -> Worker:
         """Returns once the router knows it."""
         script = Script()
         if role is Role.PREFILL:
@@ -96,7 +97,7 @@ class Rig:
         member = FakeMember(hello(name, role, **known | changes), register)
         member.hello = dataclasses.replace(member.hello, address=await member.serve())
         worker = self.workers[name] = Worker(member, script, service)
-        member.join(self.router.fleet_address)
+        member.join(self.router.fleet_address, Dial(fleet_key))
         await self.until(lambda: any(m.hello == member.hello for m in self.router.fleet.members()))
         return worker
 
