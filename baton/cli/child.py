@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ TETHER = Path(__file__).with_name("tether.py")
 CHUNK_BYTES = 1 << 16
 LINE_BYTES = 1 << 16
 LAST_WORDS_S = 1.0
+NUM_LAST_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Child:
 
     def __init__(self, spec: ChildSpec, process: Process, on_line: Callable[[str, str], None]) -> None:
         self.spec = spec
+        self.last_lines: deque[str] = deque(maxlen=NUM_LAST_LINES)
         self._process = process
         self._relay = asyncio.create_task(self._read(on_line))
 
@@ -75,14 +78,20 @@ class Child:
     async def _read(self, on_line: Callable[[str, str], None]) -> None:
         stream = self._process.stdout
         rest = b""
+
+        def pass_on(line: bytes) -> None:
+            text = line.decode(errors="replace")
+            self.last_lines.append(text)
+            on_line(self.spec.name, text)
+
         while stream is not None and (chunk := await stream.read(CHUNK_BYTES)):
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > LINE_BYTES:
                 lines, rest = [*lines, rest], b""
             for line in lines:
-                on_line(self.spec.name, line.decode(errors="replace"))
+                pass_on(line)
         if rest:
-            on_line(self.spec.name, rest.decode(errors="replace"))
+            pass_on(rest)
 
 
 def how_it_ended(code: int) -> str:

@@ -12,8 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from baton.cli.child import Child, ChildSpec, how_it_ended
+from common.obs.phases import failure_told
+from common.types.errors import StartupError
 
 GRACE_S = 5.0
+SEE_ABOVE = "Its last lines above say why"
 FIRST_PAUSE_S = 0.5
 LAST_PAUSE_S = 30.0
 LONG_LIFE_S = 60.0
@@ -50,7 +53,7 @@ class Supervisor:
         self._running: dict[str, Child] = {}
         self._up = False
         self._stopping, self._killing = asyncio.Event(), asyncio.Event()
-        self._failed = ""
+        self.failure: StartupError | None = None
 
     @property
     def pids(self) -> dict[str, int]:
@@ -62,8 +65,8 @@ class Supervisor:
             self._killing.set()
         self._stopping.set()
 
-    async def run(self) -> bool:
-        """False when a child could not start."""
+    async def run(self) -> None:
+        """Raises nothing for a child that could not start: `failure` has its own words then."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 keepers = {spec.name: tasks.create_task(self._keep(spec)) for spec in self._specs}
@@ -75,7 +78,6 @@ class Supervisor:
             for child in self._running.values():
                 child.kill()
                 await child.wait()
-        return not self._failed
 
     async def _watch(self) -> None:
         async for serving in self._health:
@@ -93,8 +95,9 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             if not self._up:
-                self._failed = spec.name
                 self._say(f"{spec.name} could not start ({how_it_ended(code)}); see its last lines above")
+                told = failure_told(child.last_lines) or StartupError(f"it ended with {how_it_ended(code)}", SEE_ABOVE)
+                self.failure = StartupError(f"{spec.name} could not start: {told.cause}", told.fix)
                 self._stopping.set()
                 return
             if code == 0:

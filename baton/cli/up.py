@@ -48,18 +48,22 @@ def run(argv: Sequence[str]) -> int:
     specs = plan(config, usable_cores(), environment)
     say(f"starting {', '.join(spec.name for spec in specs)}")
 
-    async def supervise() -> bool:
+    async def supervise() -> StartupError | None:
         health = _narrate(config, say)
         supervisor = Supervisor(specs, health=health, say=say, on_line=lines.write, drain_s=config.drain_s)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, supervisor.stop)
         async with aclosing(health):
-            return await supervisor.run()
+            await supervisor.run()
+        return supervisor.failure
 
-    ended_well = asyncio.run(supervise())
+    failure = asyncio.run(supervise())
+    lines.close()
     say("ended")
-    return 0 if ended_well else 1
+    if failure is not None:
+        raise failure
+    return 0
 
 
 def _check_packages() -> None:

@@ -4,15 +4,40 @@ Owns the words around a start-up: what it is doing, how far it is, and at the en
 to do about it. Knows nothing of what the phases are.
 """
 
+import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
 
 from common.types.errors import StartupError
+
+PROGRESS_S = 2.0
+"""Where nobody sees a bar, a long phase says this often how far it is."""
+START_UP_ENDS = re.compile(r"\w+: (?:ready in|cannot start)\b")
+_UNDER_WAY = re.compile(r"\w+: (.+) \.\.\.")
+_CAUSE = re.compile(r"\w+: cannot start(?: \(.*?\))?: (.*)")
+_FIX = re.compile(r"\w+: to fix it: (.*)")
+
+
+def phase_told(line: str) -> str:
+    """The phase that a line of another process's start-up speaks of, and how far it is; empty for any other line."""
+    found = _UNDER_WAY.fullmatch(line)
+    return found[1] if found else ""
+
+
+def failure_told(lines: Iterable[str]) -> StartupError | None:
+    """Why another process could not start, from its last lines."""
+    cause = fix = ""
+    for line in lines:
+        if found := _CAUSE.fullmatch(line):
+            cause, fix = found[1], ""
+        elif found := _FIX.fullmatch(line):
+            fix = found[1]
+    return StartupError(cause, fix) if cause else None
 
 
 class Phases:
@@ -21,7 +46,7 @@ class Phases:
     def __init__(self, prog: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._prog, self._clock = prog, clock
         self._stream = sys.stderr if stream is None else stream
-        self._began = self._phase_began = clock()
+        self._began = self._phase_began = self._said = clock()
         self._phase = ""
         self._display: Progress | None = None
         self._task: TaskID | None = None
@@ -29,7 +54,8 @@ class Phases:
     def begin(self, phase: str) -> None:
         """The phase before, if any, is done."""
         self._end_phase()
-        self._phase, self._phase_began = phase, self._clock()
+        self._phase = phase
+        self._phase_began = self._said = self._clock()
         if self._stream.isatty():
             self._show(phase)
         else:
@@ -45,9 +71,12 @@ class Phases:
             self._stream.flush()
 
     def progress(self, done: int, total: int) -> None:
-        """How far the phase is. Only a terminal shows it."""
+        """How far the phase is: a bar on a terminal, elsewhere a line now and then."""
         if self._display is not None and self._task is not None:
             self._display.update(self._task, completed=done, total=total)
+        elif self._phase and total and self._clock() - self._said >= PROGRESS_S:
+            self._said = self._clock()
+            self.say(f"{self._phase} {done / total:.0%} ...")
 
     def ready(self, what: str) -> None:
         """The last line of a start-up that worked."""

@@ -75,7 +75,8 @@ async def test_stages_end_in_order_and_last_words_are_heard() -> None:
     await stage.until(lambda: len(stage.lines) == 3)
     pids = supervisor.pids
     supervisor.stop()
-    assert await running
+    await running
+    assert supervisor.failure is None
     assert stage.lines.index(("router", "bye")) == 3
     assert sorted(stage.lines[4:]) == [("worker-0", "bye"), ("worker-1", "bye")]
     assert stage.said == ["ending router", "ending worker-0, worker-1"]
@@ -84,7 +85,10 @@ async def test_stages_end_in_order_and_last_words_are_heard() -> None:
 
 async def test_a_child_that_cannot_start_takes_all_down() -> None:
     stage = Stage()
-    assert not await stage.supervisor(spec("router", WAITS), spec("worker-0", DIES, 1)).run()
+    supervisor = stage.supervisor(spec("router", WAITS), spec("worker-0", DIES, 1))
+    await supervisor.run()
+    assert supervisor.failure is not None
+    assert supervisor.failure.cause == "worker-0 could not start: it ended with exit code 3"
     assert stage.said[0].startswith("worker-0 could not start (exit code 3)")
     assert ("worker-0", "sorry") in stage.lines
 
@@ -99,7 +103,8 @@ async def test_what_dies_later_is_started_again() -> None:
         if num_lives < 3:
             os.kill(supervisor.pids["worker-0"], signal.SIGKILL)
     supervisor.stop()
-    assert await running
+    await running
+    assert supervisor.failure is None
     assert stage.said[:2] == [
         "worker-0 ended (killed by SIGKILL); starting it again in 0.01 s",
         "worker-0 ended (killed by SIGKILL); starting it again in 0.02 s",
@@ -115,7 +120,8 @@ async def test_what_was_asked_to_leave_is_not_started_again() -> None:
     os.kill(supervisor.pids["worker-0"], signal.SIGTERM)
     await stage.until(lambda: len(stage.said) == 1)
     supervisor.stop()
-    assert await running
+    await running
+    assert supervisor.failure is None
     assert stage.said == ["worker-0 left, as it was asked to; it is not started again", "ending router"]
 
 
@@ -126,7 +132,8 @@ async def test_who_does_not_end_in_time_is_killed(monkeypatch: pytest.MonkeyPatc
     running = asyncio.create_task(supervisor.run())
     await stage.until(lambda: len(stage.lines) == 1)
     supervisor.stop()
-    assert await running
+    await running
+    assert supervisor.failure is None
     assert stage.said == ["ending router", "not ended within 0.1 s", "killing router"]
 
 
@@ -139,7 +146,8 @@ async def test_asked_twice_it_kills_at_once() -> None:
     supervisor.stop()
     await stage.until(lambda: "ending router" in stage.said)
     supervisor.stop()
-    assert await running
+    await running
+    assert supervisor.failure is None
     assert stage.said == ["ending router", "killing router", "killing worker-0"]
     assert all(gone(pid) for pid in pids.values())
 

@@ -46,6 +46,15 @@ print("serving", config.model, "to", *config.routers, flush=True)
 signal.sigwait([signal.SIGTERM])
 print("worker bye", flush=True)
 """
+BROKEN = """
+import sys
+from common.obs.phases import Phases
+from common.types.errors import StartupError
+phases = Phases("prefill_worker")
+phases.begin("load")
+phases.failed(StartupError("there is no model", "Check --model"))
+sys.exit(1)
+"""
 
 
 def free_port() -> int:
@@ -107,10 +116,18 @@ async def test_up_serves_and_ends_in_order(tmp_path: Path) -> None:
 
 
 async def test_up_ends_when_a_worker_cannot_start(tmp_path: Path) -> None:
-    process, _, _ = await start(tmp_path, worker="import sys; sys.exit('no model there')")
-    lines = await read_until(process, "baton      | ended")
+    process, _, _ = await start(tmp_path, worker=BROKEN)
+    lines = await read_until(process, "baton up: ")
     assert await process.wait() == 1
-    assert "prefill-0  | no model there" in lines
+    assert "prefill-0  | prefill_worker: cannot start (load): there is no model" in lines
+    assert lines[-2:] == ["baton      | ended", "baton up: prefill-0 could not start: there is no model. Check --model"]
+
+
+async def test_up_names_a_worker_that_died_without_a_word(tmp_path: Path) -> None:
+    process, _, _ = await start(tmp_path, worker="import os; os._exit(9)")
+    lines = await read_until(process, "baton up: ")
+    assert await process.wait() == 1
+    assert "prefill-0 could not start: it ended with exit code 9. Its last lines above say why" in lines[-1]
 
 
 async def test_up_starts_nothing_on_a_port_in_use(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import io
 import threading
 
-from common.obs.phases import Phases
+from common.obs.phases import Phases, failure_told, phase_told
 from common.types.errors import ModelError, StartupError
 
 
@@ -40,6 +40,34 @@ def test_elsewhere_every_phase_is_a_line() -> None:
         "router: listen ...",
         "router: ready in 3.0 s: clients on 127.0.0.1:50051",
     ]
+
+
+def test_elsewhere_a_long_phase_says_how_far_it_is() -> None:
+    stream, clock = io.StringIO(), Clock()
+    phases = Phases("worker", stream, clock)
+    phases.begin("load")
+    for done in range(1, 7):
+        clock.now += 1.0
+        phases.progress(done, 8)
+    assert stream.getvalue().splitlines() == [
+        "worker: load ...",
+        "worker: load 25% ...",
+        "worker: load 50% ...",
+        "worker: load 75% ...",
+    ]
+    assert [phase_told(line) for line in stream.getvalue().splitlines()[:2]] == ["load", "load 25%"]
+
+
+def test_what_another_process_said_is_understood() -> None:
+    stream = io.StringIO()
+    phases = Phases("decode", stream, Clock())
+    phases.begin("load")
+    assert failure_told(stream.getvalue().splitlines()) is None
+    phases.failed(ModelError("there is no config.json in /models/x", "Check --model"))
+    told = failure_told(stream.getvalue().splitlines())
+    assert told is not None
+    assert (told.cause, told.fix) == ("there is no config.json in /models/x", "Check --model")
+    assert phase_told("2026-11-21T15:27:59.757Z INFO baton.kernels native kernels level=avx2") == ""
 
 
 def test_a_failure_ends_with_cause_and_fix() -> None:
