@@ -70,3 +70,4 @@ class Ask:
     prompt_logprobs: int | None = None
     explain: bool = False
     constraint: Constraint | None = None
+    shown_special_ids: frozenset[int] = frozenset()

@@ -11,6 +11,8 @@ from common.models.fingerprint import model_fingerprint
 from common.text.chat import ChatTemplate
 from common.text.token_bytes import TokenBytes
 from common.text.tokenizer import Tokenizer
+from common.text.tools.formats import teaches_short_ids
+from common.text.tools.ids import short_call_id
 from common.types.errors import invalid
 from router.ask import ChatAsk, ChatMessage, Prompt
 
@@ -76,6 +78,7 @@ class ServedModel:
 
 def _as_templates_expect(message: ChatMessage, template: ChatTemplate) -> dict[str, Any]:
     """Absent is absent, not null: templates ask whether a key is there. Few know the developer's role."""
+    short = short_call_id if teaches_short_ids(template.source) else str
     role = message.role
     if role == "developer" and role not in template.source:
         role = "system"
@@ -83,12 +86,16 @@ def _as_templates_expect(message: ChatMessage, template: ChatTemplate) -> dict[s
     if message.name is not None:
         turn["name"] = message.name
     if message.tool_call_id is not None:
-        turn["tool_call_id"] = message.tool_call_id
+        turn["tool_call_id"] = short(message.tool_call_id)
     if message.reasoning is not None:
         turn["reasoning_content"] = message.reasoning
     if message.tool_calls:
         turn["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": dict(call.arguments)}}
+            {
+                "id": short(call.id),
+                "type": "function",
+                "function": {"name": call.name, "arguments": dict(call.arguments)},
+            }
             for call in message.tool_calls
         ]
     return turn

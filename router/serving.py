@@ -208,7 +208,7 @@ class Serving:
 
     def _relay(self, request: Request) -> Relay:
         def answer() -> Answer:
-            text = detokenizer(self.model.tokenizer, request.token_ids)
+            text = detokenizer(self.model.tokenizer, request.token_ids, shown=request.shown_special_ids)
             return Answer(text, request.stop, request.sampling.min_tokens)
 
         return Relay({choice: answer() for choice in range(request.num_choices)})

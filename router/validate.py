@@ -68,6 +68,7 @@ class Request:
     num_choices: int = 1
     stop: tuple[str, ...] = ()
     explain: bool = False
+    shown_special_ids: frozenset[int] = frozenset()
     cache_salt: bytes = b""
 
 
@@ -137,7 +138,7 @@ def validate(
         prompt_logprobs=ask.prompt_logprobs,
         constraint=ask.constraint,
     )
-    return Request(id, token_ids, sampling, num_choices, ask.stop, ask.explain)
+    return Request(id, token_ids, sampling, num_choices, ask.stop, ask.explain, shown_special_ids=ask.shown_special_ids)
 
 
 def _lengths(ask: Ask, token_ids: tuple[int, ...], limits: Limits, wrong: _Violations) -> int:

@@ -18,7 +18,6 @@ from common.text.files import read_object, read_text
 from common.text.sandbox import TICK, Refused, Sandbox, TooLong
 from common.types.errors import ModelError, invalid
 
-
 _OWN_VARIABLES = {"messages", "tools", "documents", "add_generation_prompt"}
 
 
@@ -83,6 +82,11 @@ class ChatTemplate:
             raise invalid("chat.messages", "take too long or too much room to render") from error
         except Exception as error:
             raise invalid("chat.messages", "cannot be rendered with the model's chat template") from error
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether it tells the model which tools there are."""
+        return "tools" in self._variables
 
     def may_set(self, variable: str) -> bool:
         """Whether the template looks at a variable of that name, and it is one for whoever renders to give."""

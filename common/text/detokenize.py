@@ -28,18 +28,28 @@ class Detokenizer(Protocol):
         """What is still held back, an incomplete character as U+FFFD. Nothing may be fed afterwards."""
 
 
-def detokenizer(tokenizer: Tokenizer, prompt: Sequence[int] = (), skip_special_tokens: bool = True) -> Detokenizer:
-    """Start it with the prompt's ids to get the text as it continues the prompt (a leading space included)."""
+def detokenizer(
+    tokenizer: Tokenizer,
+    prompt: Sequence[int] = (),
+    skip_special_tokens: bool = True,
+    shown: frozenset[int] = frozenset(),
+) -> Detokenizer:
+    """Start it with the prompt's ids to get the text as it continues the prompt (a leading space included).
+
+    `shown` are special tokens that count as text all the same.
+    """
     kind = ByteDetokenizer if tokenizer.token_bytes else WindowDetokenizer
-    return kind(tokenizer, prompt, skip_special_tokens)
+    return kind(tokenizer, prompt, skip_special_tokens, shown)
 
 
 class WindowDetokenizer:
     """For tokenizers that join tokens in ways of their own."""
 
-    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], skip_special_tokens: bool) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, prompt: Sequence[int], skip_special_tokens: bool, shown: frozenset[int]
+    ) -> None:
         self._tokenizer = tokenizer
-        self._skipped = tokenizer.special_ids if skip_special_tokens else frozenset()
+        self._skipped = tokenizer.special_ids - shown if skip_special_tokens else frozenset()
         self._context, self._window = self._split(prompt)
         self._prefix = _complete(self._decode(self._context))
 

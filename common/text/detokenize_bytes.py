@@ -4,7 +4,8 @@ The same text as decoding all tokens at once, because bytes that are no UTF-8 be
 """
 
 from codecs import getincrementaldecoder
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 
 from common.text.tokenizer import Tokenizer
 
@@ -15,8 +16,12 @@ _decoder = getincrementaldecoder("utf-8")
 class ByteDetokenizer:
     """Holds at most the beginning of one character."""
 
-    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], skip_special_tokens: bool) -> None:
-        self._bytes = tokenizer.text_bytes if skip_special_tokens else tokenizer.token_bytes
+    def __init__(
+        self, tokenizer: Tokenizer, prompt: Sequence[int], skip_special_tokens: bool, shown: frozenset[int]
+    ) -> None:
+        self._bytes: Mapping[int, bytes] = tokenizer.text_bytes if skip_special_tokens else tokenizer.token_bytes
+        if shown:
+            self._bytes = ChainMap({id: tokenizer.token_bytes[id] for id in shown}, tokenizer.text_bytes)
         self._decode = _decoder(errors="replace").decode
         self._decode(self._last_bytes(prompt))
 

@@ -8,7 +8,6 @@ class TokenBytes:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._of_character = _byte_level() if "ByteLevel" in repr(tokenizer.backend.decoder) else {}
         self._known: dict[int, tuple[str, bytes]] = {}
 
     def bytes_of(self, token_id: int) -> bytes:
@@ -35,20 +34,11 @@ class TokenBytes:
 
     def _bytes(self, token_id: int) -> bytes:
         """Ids beyond the vocabulary stand for nothing."""
+        if self._tokenizer.token_bytes:
+            return self._tokenizer.token_bytes.get(token_id, b"")
         if token_id in self._tokenizer.byte_ids:
             return bytes((self._tokenizer.byte_ids[token_id],))
         piece: str | None = self._tokenizer.backend.id_to_token(token_id)
         if piece is None:
             return b""
-        if token_id in self._tokenizer.added_ids:
-            return piece.encode()
-        if self._of_character:
-            return bytes(self._of_character[character] for character in piece if character in self._of_character)
-        return piece.replace("▁", " ").encode()
-
-
-def _byte_level() -> dict[str, int]:
-    """Byte-level vocabularies write each byte as one printable character: its own, or one from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(0x100) if byte not in set(printable)]
-    return {chr(byte): byte for byte in printable} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+        return piece.encode() if token_id in self._tokenizer.added_ids else piece.replace("▁", " ").encode()

@@ -11,8 +11,10 @@ from router.http.asks import chat_ask
 from router.http.body import read_object
 from router.http.chat_shape import whole
 from router.http.chat_stream import ChatStream
+from router.http.constraints import constraint_of
 from router.http.front import front_of
 from router.http.generation import Streamed, Whole
+from router.http.reading import ends_inside, forced_calls, reading_of
 from router.http.schema.chat import ChatBody
 from router.http.schema.strict import read
 
@@ -24,14 +26,27 @@ async def chat_completions(request: Request) -> Response:
         raise invalid("prompt_logprobs", "cannot be streamed")
     serving = front.serving
     serving.check_model(body.model)
-    ask = chat_ask(body, serving.model.chat)
+    model = serving.model
+    ask = chat_ask(body, model.chat)
+    reading = reading_of(body, model, constrained=ask.constraint is not None)
     token_ids: tuple[int, ...] = ()
-    if body.return_token_ids:
+    if body.return_token_ids or reading.reasoning is not None:
         token_ids = await serving.token_ids(ask.prompt)
+        reading = replace(reading, inside=ends_inside(reading, model, token_ids))
         ask = replace(ask, prompt=token_ids)
-    names = {"logprobs": "top_logprobs"}
+    constraint = ask.constraint or forced_calls(body, reading, model)
+    ask = replace(ask, constraint=constraint, shown_special_ids=reading.shown_special_ids(model))
+    names = _names(body)
+    if body.stream:
+        return Streamed(front, (ask,), ChatStream(body, reading, token_ids, model), names)
+    return Whole(front, (ask,), partial(whole, body, reading, token_ids, model), names)
+
+
+def _names(body: ChatBody) -> dict[str, str]:
+    """Of the fields that the serving knows by other names."""
+    names = {"logprobs": "top_logprobs", "prompt": "messages", "tokens": "messages"}
     if body.max_completion_tokens is not None:
         names["max_tokens"] = "max_completion_tokens"
-    if body.stream:
-        return Streamed(front, (ask,), ChatStream(body, token_ids, serving.model), names)
-    return Whole(front, (ask,), partial(whole, body, token_ids, serving.model), names)
+    constraint = constraint_of(body)
+    names["constraint"] = "tools" if constraint is None else constraint[0]
+    return names

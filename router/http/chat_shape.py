@@ -4,9 +4,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from router.http.answer_reader import AnswerReader
+from router.http.chat_parts import finish_of, message_of
 from router.http.frames import identity
 from router.http.gathered import Choice, Gathered
 from router.http.logprobs import of_chat, prompt_scores
+from router.http.reading import Reading
 from router.http.schema.chat import ChatBody
 from router.http.usage import timings_of, usage_of
 from router.served_model import ServedModel
@@ -14,15 +17,21 @@ from router.served_model import ServedModel
 KIND, CHUNK_KIND, PREFIX = "chat.completion", "chat.completion.chunk", "chatcmpl-"
 
 
-def whole(body: ChatBody, token_ids: Sequence[int], model: ServedModel, gathered: Sequence[Gathered]) -> dict[str, Any]:
+def whole(
+    body: ChatBody, reading: Reading, token_ids: Sequence[int], model: ServedModel, gathered: Sequence[Gathered]
+) -> dict[str, Any]:
     """`token_ids` are the prompt's, where they are shown."""
     (only,) = gathered
     if only.accepted is None or only.summary is None:
         raise RuntimeError("an answer ended without its first or its last word")
+    readers = [AnswerReader(reading, whole=True) for _ in only.choices]
     shown = {
         **identity(PREFIX, KIND, only.accepted, model, int(time.time())),
-        "choices": [_choice(body, model, index, choice) for index, choice in enumerate(only.choices)],
-        "usage": usage_of([only.summary]),
+        "choices": [
+            {"index": index, **_choice(body, model, choice, reader)}
+            for index, (choice, reader) in enumerate(zip(only.choices, readers, strict=True))
+        ],
+        "usage": usage_of([only.summary], num_reasoning_tokens=sum(each.num_reasoning_tokens for each in readers)),
         "timings": timings_of([only.summary]),
     }
     if body.service_tier is not None:
@@ -34,13 +43,14 @@ def whole(body: ChatBody, token_ids: Sequence[int], model: ServedModel, gathered
     return shown
 
 
-def _choice(body: ChatBody, model: ServedModel, index: int, choice: Choice) -> dict[str, Any]:
+def _choice(body: ChatBody, model: ServedModel, choice: Choice, reader: AnswerReader) -> dict[str, Any]:
+    parts = [part for delta in choice.deltas for part in reader.feed(delta.text, len(delta.token_ids))]
+    message = message_of([*parts, *reader.end()])
     logprobs = {"content": of_chat(choice.logprobs, model.names), "refusal": None} if body.logprobs else None
     shown: dict[str, Any] = {
-        "index": index,
-        "message": {"role": "assistant", "content": choice.text, "refusal": None},
+        "message": message,
         "logprobs": logprobs,
-        "finish_reason": None if choice.finish is None else choice.finish.value,
+        "finish_reason": finish_of(choice.finish, called=reader.called),
     }
     if body.return_token_ids:
         shown["token_ids"] = choice.token_ids

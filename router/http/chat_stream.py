@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from router.answer import Delta
+from router.http.answer_reader import AnswerReader
+from router.http.chat_parts import delta_of, finish_of
 from router.http.chat_shape import CHUNK_KIND, PREFIX
 from router.http.ending import Ending
 from router.http.frames import Frames, identity
 from router.http.logprobs import of_chat
+from router.http.reading import Reading
 from router.http.schema.chat import ChatBody
 from router.served_model import ServedModel
 from router.serving import Accepted, Message
@@ -18,9 +21,10 @@ from router.timeline import Summary
 class ChatStream:
     """`take` every message; it returns whole events, or nothing yet."""
 
-    def __init__(self, body: ChatBody, token_ids: Sequence[int], model: ServedModel) -> None:
+    def __init__(self, body: ChatBody, reading: Reading, token_ids: Sequence[int], model: ServedModel) -> None:
         self._body, self._token_ids, self._model = body, token_ids, model
-        self._plain = not body.logprobs and not body.return_token_ids
+        self._plain = reading.plain and not body.logprobs and not body.return_token_ids
+        self._readers = [AnswerReader(reading, whole=False) for _ in range(body.n or 1)]
         options = body.stream_options
         self._with_usage = bool(options and options.include_usage)
         self._ending = Ending(1, body.n or 1, with_usage=self._with_usage)
@@ -36,7 +40,8 @@ class ChatStream:
                 case Accepted():
                     self._open(message)
                 case Summary():
-                    out.append(self._ending.summed(message, self._frames))
+                    num_reasoning = sum(reader.num_reasoning_tokens for reader in self._readers)
+                    out.append(self._ending.summed(message, self._frames, num_reasoning))
         return "".join(out).encode("ascii")
 
     def _open(self, accepted: Accepted) -> None:
@@ -52,11 +57,12 @@ class ChatStream:
             self._begun.add(index)
             out.append(self._first(index))
         if not self._plain:
-            out.append(self._frames.choice(self._detailed(delta)))
+            self._read(delta, out)
         elif delta.text:
             out.append(self._frames.of_text(index, delta.text))
         if delta.finish is not None:
-            out.append(self._ending.finished(_chunk(index, {}, finish=delta.finish.value), self._frames))
+            finish = finish_of(delta.finish, called=self._readers[index].called)
+            out.append(self._ending.finished(_chunk(index, {}, finish), self._frames))
 
     def _first(self, index: int) -> str:
         """Who speaks."""
@@ -65,13 +71,23 @@ class ChatStream:
             return self._frames.choice(chunk, prompt_token_ids=list(self._token_ids))
         return self._frames.choice(chunk)
 
-    def _detailed(self, delta: Delta) -> dict[str, Any]:
-        chunk = _chunk(delta.choice, {"content": delta.text})
+    def _read(self, delta: Delta, out: list[str]) -> None:
+        """One chunk for each part; what is told of the tokens goes with the first, or with an empty one."""
+        reader = self._readers[delta.choice]
+        parts = reader.feed(delta.text, len(delta.token_ids))
+        if delta.finish is not None:
+            parts += reader.end()
+        chunks = [_chunk(delta.choice, delta_of(part)) for part in parts]
+        if self._body.logprobs or self._body.return_token_ids:
+            chunks = chunks or [_chunk(delta.choice, {"content": ""})]
+            self._detail(chunks[0], delta)
+        out.extend(self._frames.choice(chunk) for chunk in chunks)
+
+    def _detail(self, chunk: dict[str, Any], delta: Delta) -> None:
         if self._body.logprobs:
             chunk["logprobs"] = {"content": of_chat(delta.logprobs, self._model.names), "refusal": None}
         if self._body.return_token_ids:
             chunk["token_ids"] = list(delta.token_ids)
-        return chunk
 
 
 def _chunk(index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from router.http.asks import completion_asks
 from router.http.body import read_object
 from router.http.completion_shape import Prompted, whole
 from router.http.completion_stream import CompletionStream
+from router.http.constraints import constraint_of
 from router.http.front import front_of
 from router.http.generation import Streamed, Whole
 from router.http.schema.completion import CompletionBody
@@ -32,10 +33,21 @@ async def completions(request: Request) -> Response:
     serving = front.serving
     serving.check_model(body.model)
     prompted, asks = await _tokenized(serving, body, asks)
-    names = {"prompt_logprobs": "logprobs" if body.echo and body.logprobs is not None else "prompt_logprobs"}
+    names = _names(body)
     if body.stream:
         return Streamed(front, asks, CompletionStream(body, prompted, serving.model), names)
     return Whole(front, asks, partial(whole, body, prompted, serving.model), names)
+
+
+def _names(body: CompletionBody) -> dict[str, str]:
+    """Of the fields that the serving knows by other names."""
+    names = {"tokens": "prompt"}
+    if body.echo and body.logprobs is not None:
+        names["prompt_logprobs"] = "logprobs"
+    constraint = constraint_of(body)
+    if constraint is not None:
+        names["constraint"] = constraint[0]
+    return names
 
 
 async def _tokenized(

@@ -47,12 +47,13 @@ def whole(
 def _choice(
     body: CompletionBody, prompt: Prompted, model: ServedModel, gathered: Gathered, choice: Choice
 ) -> dict[str, Any]:
+    finish = None if choice.finish is None else choice.finish.value
     if body.max_tokens == 0:
-        choice = Choice(finish=choice.finish)
+        choice, finish = Choice(), "length"
     shown: dict[str, Any] = {
         "text": (prompt.text if body.echo else "") + choice.text,
         "logprobs": _logprobs(body, prompt, model, gathered, choice),
-        "finish_reason": None if choice.finish is None else choice.finish.value,
+        "finish_reason": finish,
     }
     if body.return_token_ids:
         shown["prompt_token_ids"], shown["token_ids"] = list(prompt.token_ids), choice.token_ids

@@ -71,7 +71,8 @@ class CompletionStream:
         elif not self._hidden:
             out.append(self._frames.choice(self._choice(place, index, delta)))
         if delta.finish is not None:
-            last = {"index": index, "text": "", "logprobs": None, "finish_reason": delta.finish.value}
+            finish = "length" if self._hidden else delta.finish.value
+            last = {"index": index, "text": "", "logprobs": None, "finish_reason": finish}
             out.append(self._ending.finished(last, self._frames))
 
     def _choice(self, place: int, index: int, delta: Delta) -> dict[str, Any]:

@@ -14,14 +14,23 @@ from router.timeline import Summary
 class Choice:
     """One of the n answers."""
 
-    texts: list[str] = field(default_factory=list)
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[TokenLogprobs] = field(default_factory=list)
-    finish: FinishReason | None = None
+    deltas: list[Delta] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        return "".join(self.texts)
+        return "".join(delta.text for delta in self.deltas)
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [token_id for delta in self.deltas for token_id in delta.token_ids]
+
+    @property
+    def logprobs(self) -> list[TokenLogprobs]:
+        return [logprobs for delta in self.deltas for logprobs in delta.logprobs]
+
+    @property
+    def finish(self) -> FinishReason | None:
+        return self.deltas[-1].finish if self.deltas else None
 
 
 @dataclass(slots=True)
@@ -41,11 +50,7 @@ class Gathered:
         for message in messages:
             match message:
                 case Delta():
-                    choice = self.choices[message.choice]
-                    choice.texts.append(message.text)
-                    choice.token_ids.extend(message.token_ids)
-                    choice.logprobs.extend(message.logprobs)
-                    choice.finish = message.finish or choice.finish
+                    self.choices[message.choice].deltas.append(message)
                 case Accepted():
                     self.accepted = message
                 case Scores(tokens):
