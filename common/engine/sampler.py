@@ -57,10 +57,9 @@ class Sampler:
         if not wanted:
             self._adjuster.forget()
         else:
-            copied = logits[torch.from_numpy(sources[changed])].cpu()
-            if masks is not None:
-                sound = usable[constrained]
-                mask_rows(copied.numpy(), np.searchsorted(changed, constrained[sound]), masks.words[sound])
+            sound = constrained[usable[constrained]]
+            words = None if masks is None else masks.words[usable[constrained]]
+            copied = _copy(logits, sources[changed], np.searchsorted(changed, sound), words)
             self._adjuster.adjust(copied.numpy(), wanted)
             tokens[changed], peaks = best_tokens(copied)
             usable[changed] = np.isfinite(peaks)
@@ -119,6 +118,20 @@ class Sampler:
             tokens[chosen], list(wanted.values()), logprobs(raw, tokens[chosen], max(wanted.values()))
         )
         return dict(zip(wanted, scored, strict=True))
+
+
+def _copy(logits: torch.Tensor, sources: Int64s, masked: Int64s, words: npt.NDArray[np.int32] | None) -> torch.Tensor:
+    """These rows of the logits on the host, each of the `masked` ones under its mask."""
+    if words is None:
+        return logits[torch.from_numpy(sources)].cpu()
+    if logits.device.type != "cpu":
+        logits, sources = logits[torch.from_numpy(sources)].cpu(), np.arange(len(sources))
+    values = logits.numpy()
+    copied = np.empty((len(sources), values.shape[1]), dtype=np.float32)
+    mask_rows(values, sources[masked], words, copied, masked)
+    plain = np.setdiff1d(np.arange(len(sources)), masked)
+    copied[plain] = values[sources[plain]]
+    return torch.from_numpy(copied)
 
 
 def token_logprobs(tokens: Int64s, num_top: Sequence[int], scored: Logprobs) -> list[TokenLogprobs]:
