@@ -7,20 +7,19 @@ from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from common.cache.checksum import block_checksum
 from common.cache.storage import KVStorage
 from common.engine.batch import Batcher
 from common.engine.masks import Masks
-from common.engine.plan import Sampled, StepPlan, StepResult, Work
-from common.engine.sampler import Sampler, token_logprobs
+from common.engine.plan import Sampled, StepPlan, StepResult
+from common.engine.sampler import Sampler
+from common.engine.score import score
 from common.kernels.batch import Batch
-from common.kernels.reference.logprobs import logprobs
 from common.models.decoder import Decoder
 from common.types.sampling import TokenLogprobs
-
-_SCORE_ENTRIES = 1 << 22  # logits held at once while a prompt is scored: 16 MiB in float32
 
 
 class Runner:
@@ -49,7 +48,7 @@ class Runner:
         if any(work.score_ids for work in plan.works):
             firsts = np.cumsum([0, *batch.q_lens]).tolist()
             scores = tuple(
-                self._score(work, hidden[first:end])
+                score(self._decoder, work, hidden[first:end])
                 for work, (first, end) in zip(plan.works, pairwise(firsts), strict=True)
             )
         checksums = tuple(self._checksum(block) for block in plan.final_blocks)
@@ -58,30 +57,24 @@ class Runner:
     def _sample(self, plan: StepPlan, hidden: torch.Tensor, batch: Batch) -> tuple[Sampled | None, ...]:
         if not plan.rows:
             return ()
-        works: list[int] = []
-        sources = np.empty(len(plan.rows), dtype=np.int64)
-        for place, row in enumerate(plan.rows):
-            if not works or works[-1] != row.work:
-                works.append(row.work)
-            sources[place] = len(works) - 1
+        works, sources = sampled_works(plan)
         if len(works) < len(hidden):  # not every token's logits are wanted
-            hidden = hidden[batch.last_rows[torch.tensor(works, device=hidden.device)]]
+            hidden = hidden[batch.last_rows[torch.from_numpy(works).to(hidden.device)]]
         return self._sampler.choose(self._decoder.logits(hidden), sources, plan.rows)
-
-    def _score(self, work: Work, hidden: torch.Tensor) -> tuple[TokenLogprobs, ...]:
-        """`hidden` holds one row per token of the work; logits are made a slice of rows at a time."""
-        wanted = np.array(work.score_ids, dtype=np.int64)
-        step = max(1, _SCORE_ENTRIES // self._decoder.config.vocab_size)
-        scores: list[TokenLogprobs] = []
-        for start in range(0, len(wanted), step):
-            tokens = wanted[start : start + step]
-            logits = self._decoder.logits(hidden[start : start + len(tokens)])
-            num_top = [work.num_alternatives] * len(tokens)
-            scores += token_logprobs(tokens, num_top, logprobs(logits, tokens, work.num_alternatives))
-        return tuple(scores)
 
     def _checksum(self, block: int) -> int:
         content = self._storage.bytes
         if content is not None:
             return block_checksum(content[block])
         return block_checksum(self._storage.tensor[block].cpu().view(torch.uint8).numpy().reshape(-1))
+
+
+def sampled_works(plan: StepPlan) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Works that any row draws from, in order, and for each row the place of its work among them."""
+    works: list[int] = []
+    sources = np.empty(len(plan.rows), dtype=np.int64)
+    for place, row in enumerate(plan.rows):
+        if not works or works[-1] != row.work:
+            works.append(row.work)
+        sources[place] = len(works) - 1
+    return np.array(works, dtype=np.int64), sources

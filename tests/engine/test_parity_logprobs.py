@@ -65,7 +65,7 @@ def test_a_prompt_is_scored_in_slices_of_bounded_size(monkeypatch: pytest.Monkey
     [prompt] = random_prompts(decoder("llama").config.vocab_size, (30,), seed=5)
     sampling = Sampling(temperature=0.0, prompt_logprobs=0, max_tokens=1)
     [whole] = Pair("llama").serve(attempt("a", prompt, sampling=sampling))
-    monkeypatch.setattr("common.engine.runner._SCORE_ENTRIES", 7 * 509)
+    monkeypatch.setattr("common.engine.score._ENTRIES", 7 * 509)
     [sliced] = Pair("llama").serve(attempt("a", prompt, sampling=sampling))
     assert [one.token_id for one in sliced.prompt_scores] == prompt[1:]
     for one, other in zip(sliced.prompt_scores, whole.prompt_scores, strict=True):
