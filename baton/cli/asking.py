@@ -1,7 +1,11 @@
 """What `generate` and `chat` share: options as arguments of a call, and the line that tells where the time went."""
 
+from pathlib import Path
+
 from baton.client import Asking, Done
 from common.types.config import AskConfig
+from common.types.constraint import Constraint, ConstraintKind
+from common.types.options import ConfigError
 
 
 def asking_of(config: AskConfig) -> Asking:
@@ -18,7 +22,33 @@ def asking_of(config: AskConfig) -> Asking:
         asking["model"] = config.model_id
     if config.seed >= 0:
         asking["seed"] = config.seed
+    constraint = _constraint_of(config)
+    if constraint is not None:
+        asking["constraint"] = constraint
     return asking
+
+
+def _constraint_of(config: AskConfig) -> Constraint | None:
+    """At most one of the options that say what the answer must look like."""
+    asked: list[Constraint] = []
+    if config.json_object:
+        asked.append(Constraint.json_object())
+    if config.json_schema:
+        asked.append(Constraint(ConstraintKind.JSON_SCHEMA, _text(config.json_schema)))
+    if config.regex:
+        asked.append(Constraint.regex(config.regex))
+    if config.grammar:
+        asked.append(Constraint.grammar(_text(config.grammar)))
+    if config.choice:
+        asked.append(Constraint.choice(config.choice))
+    if len(asked) > 1:
+        names = " and ".join(f"--{constraint.kind.value.replace('_', '-')}" for constraint in asked)
+        raise ConfigError(f"{names} each say what the answer must look like", "Give one of them")
+    return asked[0] if asked else None
+
+
+def _text(value: str) -> str:
+    return Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
 
 
 def summary(done: Done) -> str:

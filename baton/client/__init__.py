@@ -19,6 +19,7 @@ from baton.client.results import (
     Tokens,
     Usage,
 )
+from common.types.constraint import Constraint
 
 __all__ = [
     "Accepted",
@@ -27,6 +28,7 @@ __all__ = [
     "Chat",
     "Client",
     "Completion",
+    "Constraint",
     "Delta",
     "Done",
     "Event",

@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+from pathlib import Path
 
+from baton.v1 import types_pb2
 from common.types.errors import Overloaded, Unavailable
 from common.types.sampling import FinishReason
 from tests.cli.command import baton, begin
@@ -20,6 +22,22 @@ async def test_generate_prints_the_answer_and_then_where_the_time_went() -> None
     assert "prefill: prefill-0 (prefill-0: idle)" in ran.err
     (request,) = inference.requests
     assert (request.text, request.sampling.seed, list(request.stop)) == ("say hello", 5, ["a", "b"])
+
+
+async def test_generate_says_what_the_answer_must_look_like(tmp_path: Path) -> None:
+    inference = ScriptedInference()
+    inference.scripts = [[accepted(), done()], [accepted(), done()]]
+    (tmp_path / "schema.json").write_text('{"type": "integer"}')
+    async with serving(inference) as target:
+        ran = await baton("generate", "hi", "--grpc", target, "--json-schema", f"@{tmp_path / 'schema.json'}")
+        also = await baton("generate", "hi", "--grpc", target, "--choice", "red,green")
+        both = await baton("generate", "hi", "--grpc", target, "--regex", "a+", "--json-object")
+    assert (ran.code, also.code) == (0, 0)
+    schema, choice = (request.constraint for request in inference.requests)
+    assert (schema.kind, schema.source) == (types_pb2.CONSTRAINT_KIND_JSON_SCHEMA, '{"type": "integer"}')
+    assert (choice.kind, choice.source) == (types_pb2.CONSTRAINT_KIND_CHOICE, '["red", "green"]')
+    assert both.code == 2
+    assert "--json-object and --regex each say what the answer must look like" in both.err
 
 
 async def test_generate_reads_what_is_piped_in() -> None:
