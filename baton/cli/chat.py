@@ -1,6 +1,10 @@
-"""`baton chat`: a conversation. Ctrl-C ends an answer, Ctrl-D the conversation."""
+"""`baton chat`: a conversation. Ctrl-C ends an answer, Ctrl-D the conversation, and `/new` begins another.
+
+The answers go to stdout, all else to stderr. What was said so far goes along with each question.
+"""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -11,25 +15,35 @@ from common.types.config import AskConfig
 from common.types.errors import BatonError
 from common.types.resolve import load
 
+NEW = "/new"
+DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+
 
 def run(argv: Sequence[str]) -> int:
     config = load(AskConfig, "baton chat", argv)
-    turns = [Message("system", config.system)] if config.system else []
+    if sys.stdin.isatty():
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401  (from now on the arrow keys edit a line and bring back earlier ones)
+        _aside(f"Ctrl-C ends an answer, Ctrl-D the conversation; {NEW} begins another.")
     with asyncio.Runner() as runner:
         client = runner.run(_open(config))
         try:
-            _converse(runner, client, config, turns)
+            _converse(runner, client, config)
         finally:
             runner.run(client.close())
     return 0
 
 
-def _converse(runner: asyncio.Runner, client: Client, config: AskConfig, turns: list[Message]) -> None:
+def _converse(runner: asyncio.Runner, client: Client, config: AskConfig) -> None:
     """Turn by turn until the input ends. What failed is told and forgotten, so that it can be asked again."""
-    first = config.prompt
+    beginning = [Message("system", config.system)] if config.system else []
+    turns, first = [*beginning], config.prompt
     while (said := first or _read()) is not None:
         first = ""
         if not said.strip():
+            continue
+        if said.strip() == NEW:
+            turns[:] = beginning
             continue
         asked = [*turns, Message("user", said)]
         answer: list[str] = []
@@ -39,7 +53,8 @@ def _converse(runner: asyncio.Runner, client: Client, config: AskConfig, turns: 
             print(f"\n{error}", file=sys.stderr)
             continue
         except KeyboardInterrupt:
-            print()
+            print(flush=True)
+            _aside("(ended)")
         turns[:] = [*asked, Message("assistant", "".join(answer))]
 
 
@@ -62,5 +77,12 @@ async def _answer(client: Client, config: AskConfig, turns: list[Message], answe
                 answer.append(event.text)
                 print(event.text, end="", flush=True)
             elif isinstance(event, Done):
-                print()
-                print(*explained(event), summary(event), sep="\n", file=sys.stderr)
+                print(flush=True)
+                _aside(*explained(event), summary(event))
+
+
+def _aside(*lines: str) -> None:
+    """Beside the conversation: paler, where there is colour."""
+    pale = sys.stderr.isatty()
+    for line in lines:
+        print(f"{DIM}{line}{PLAIN}" if pale else line, file=sys.stderr, flush=True)

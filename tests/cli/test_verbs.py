@@ -93,10 +93,21 @@ async def test_ctrl_c_ends_the_answer_and_not_the_conversation() -> None:
         assert await process.stdout.readexactly(4) == b"half"
         process.send_signal(signal.SIGINT)
         await inference.ended.wait()
-        out, _ = await process.communicate(b"second\n")
+        out, err = await process.communicate(b"second\n")
     assert b"whole" in out
+    assert b"(ended)" in err
     turns = [(turn.role, turn.content) for turn in inference.requests[-1].chat.messages]
     assert turns == [("user", "first"), ("assistant", "half"), ("user", "second")]
+
+
+async def test_a_new_conversation_begins_with_the_system_message_alone() -> None:
+    inference = ScriptedInference()
+    inference.scripts = [[accepted(), delta("one", finish=FinishReason.STOP), done()] for _ in range(2)]
+    async with serving(inference) as target:
+        ran = await baton("chat", "--grpc", target, "--system", "be brief", text="first\n/new\nsecond\n")
+    assert ran.err.count("first token 1.5 ms") == 2
+    turns = [(turn.role, turn.content) for turn in inference.requests[-1].chat.messages]
+    assert turns == [("system", "be brief"), ("user", "second")]
 
 
 async def test_pool_lists_the_members() -> None:
