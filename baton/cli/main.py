@@ -14,6 +14,7 @@ VERBS = {
     "generate": "go on from a text",
     "chat": "talk to the model",
     "pool": "list the fleet's members; drain or resume one",
+    "keys": "make, list or remove keys of clients",
     "bench": "put load on a server and see what it makes of it",
     "doctor": "what this machine has, and what to do about what it lacks",
 }

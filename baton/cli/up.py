@@ -22,6 +22,7 @@ from common.net.server import split_address, try_address
 from common.obs.memory import usable_cores
 from common.types.config import UpConfig
 from common.types.errors import BatonError, StartupError
+from common.types.keys import fleet_key
 from common.types.resolve import child_environment, load
 
 DEMO = Path(".baton/demo")
@@ -43,8 +44,8 @@ def run(argv: Sequence[str]) -> int:
     if config.http:
         _check_free("--http", config.http)
     _check_free("--fleet", config.fleet)
-    key = config.cache_key or secrets.token_hex(32)
-    environment = child_environment(argv, {"BATON_CACHE_KEY": key, "PYTHONUNBUFFERED": "1", **QUIET})
+    config = replace(config, cache_key=config.cache_key or secrets.token_hex(32))
+    environment = child_environment(argv, {"BATON_CACHE_KEY": config.cache_key, "PYTHONUNBUFFERED": "1", **QUIET})
     specs = plan(config, usable_cores(), environment)
     say(f"starting {', '.join(spec.name for spec in specs)}")
 
@@ -128,7 +129,7 @@ def _command() -> str:
 
 async def _members(config: UpConfig) -> str:
     try:
-        async with Fleet(reachable(config.fleet)) as fleet:
+        async with Fleet(reachable(config.fleet), api_key=fleet_key(config.cache_key)) as fleet:
             members = await fleet.members()
     except BatonError as error:
         return f"members unknown ({error})"

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 
 from common.net.channel import open_channel
+from common.net.dial import authorization
 from common.net.errors import from_rpc_error
 from common.types.errors import BatonError, Cancelled, DeadlinePassed, Overloaded, Unavailable
 
@@ -29,10 +30,11 @@ class Unreachable(Unavailable):
 class Calls:
     """One channel to one target, and the patience of its owner."""
 
-    def __init__(self, target: str, deadline_s: float, max_tries: int) -> None:
+    def __init__(self, target: str, api_key: str, deadline_s: float, max_tries: int) -> None:
         asyncio.get_running_loop()  # a channel belongs to the loop it was made in: without one, fail here and clearly
         self.target = target
         self.channel = open_channel(target, max_message_bytes=MAX_MESSAGE_BYTES)
+        self.metadata = authorization(api_key)
         self._deadline_s = deadline_s
         self._max_tries = max_tries
 
@@ -46,7 +48,7 @@ class Calls:
         """The answer of a call that may be repeated because it changes nothing, or nothing more the second time."""
         budget = self.budget(leg, deadline_s)
         while True:
-            call = method(request, timeout=budget.remaining_s())
+            call = method(request, timeout=budget.remaining_s(), metadata=self.metadata)
             try:
                 return await outcome(call, call, leg, self.target)
             except (Overloaded, Unavailable) as error:

@@ -25,8 +25,8 @@ class Client:
     Failures are `BatonError`s (common/types/errors.py).
     """
 
-    def __init__(self, target: str = GRPC, *, deadline_s: float = 600.0, max_tries: int = 3) -> None:
-        self._calls = Calls(target, deadline_s, max_tries)
+    def __init__(self, target: str = GRPC, *, api_key: str = "", deadline_s: float = 600.0, max_tries: int = 3) -> None:
+        self._calls = Calls(target, api_key, deadline_s, max_tries)
         self._inference = inference_pb2_grpc.InferenceStub(self._calls.channel)
 
     async def __aenter__(self) -> Self:
@@ -52,7 +52,7 @@ class Client:
         request = generate_request(prompt, asking)
         budget = self._calls.budget("generate", deadline_s)
         while True:
-            call = self._inference.Generate(request, timeout=budget.remaining_s())
+            call = self._inference.Generate(request, timeout=budget.remaining_s(), metadata=self._calls.metadata)
             started = False
             try:
                 while (message := await outcome(call.read(), call, "generate", self._calls.target)) is not grpc.aio.EOF:

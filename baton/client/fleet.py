@@ -13,8 +13,8 @@ from common.types.config import FLEET
 class Fleet:
     """Lists and steers the members of a router's fleet. All calls may be repeated: each says how things should be."""
 
-    def __init__(self, target: str = FLEET, *, deadline_s: float = 10.0, max_tries: int = 3) -> None:
-        self._calls = Calls(target, deadline_s, max_tries)
+    def __init__(self, target: str = FLEET, *, api_key: str = "", deadline_s: float = 10.0, max_tries: int = 3) -> None:
+        self._calls = Calls(target, api_key, deadline_s, max_tries)
         self._fleet = fleet_pb2_grpc.FleetStub(self._calls.channel)
 
     async def __aenter__(self) -> Self:

@@ -6,6 +6,7 @@ Owns names, defaults and one line of help per setting. Each is a flag, a BATON_*
 from dataclasses import dataclass, field
 
 from common.types.config_bench import BenchConfig
+from common.types.config_keys import KeysConfig
 from common.types.http import HttpLimits
 from common.types.options import about
 from common.types.timeouts import Timeouts
@@ -121,6 +122,7 @@ class UpConfig:
     expose: bool = field(
         default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
     )
+    keys: str = field(default="", metadata=about("clients' keys, or off; one is made when strangers can call", "FILE"))
     devices: tuple[str, ...] = field(
         default=("cpu",), metadata=about("where to compute; workers take them in turn", "cpu|cuda[:N],...", device=True)
     )
@@ -143,6 +145,7 @@ class AskConfig:
         default="", metadata=about("the text to go on from; read from stdin when absent", positional=True)
     )
     grpc: str = field(default=GRPC, metadata=about("the router", "HOST:PORT", address=True))
+    api_key: str = field(default="", repr=False, metadata=about("a key, where the router takes one", secret=True))
     model_id: str = field(default="", metadata=about("which model; may be empty when one is served", "NAME"))
     max_tokens: int = field(default=128, metadata=about("longest answer", "N", least=1))
     temperature: float = field(default=1.0, metadata=about("0 always takes the likeliest token", "X", least=0))
@@ -170,6 +173,9 @@ class PoolConfig:
     )
     member: str = field(default="", metadata=about("which member, for drain and resume", positional=True))
     fleet: str = field(default=FLEET, metadata=about("the router's fleet address", "HOST:PORT", address=True))
+    api_key: str = field(
+        default="", repr=False, metadata=about("an admin key, where the router takes one", secret=True)
+    )
     leave: bool = field(default=False, metadata=about("drain: the member ends once it holds nothing"))
     deadline_s: float = field(default=10.0, metadata=about("longest time to wait", "S", least=0.001))
 
@@ -181,4 +187,13 @@ class DoctorConfig:
     probe_size: int = field(default=64 << 20, metadata=about("how much to copy when measuring a transport", size=True))
 
 
-CONFIGS: tuple[type, ...] = (RouterConfig, WorkerConfig, UpConfig, AskConfig, PoolConfig, DoctorConfig, BenchConfig)
+CONFIGS: tuple[type, ...] = (
+    RouterConfig,
+    WorkerConfig,
+    UpConfig,
+    AskConfig,
+    PoolConfig,
+    KeysConfig,
+    DoctorConfig,
+    BenchConfig,
+)
