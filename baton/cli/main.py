@@ -13,6 +13,7 @@ VERBS = {
     "up": "a router and its workers on this machine",
     "generate": "go on from a text",
     "chat": "talk to the model",
+    "top": "the fleet, live",
     "pool": "list the fleet's members; drain or resume one",
     "keys": "make, list or remove keys of clients",
     "bench": "put load on a server and see what it makes of it",

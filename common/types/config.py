@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from common.types.config_bench import BenchConfig
 from common.types.config_keys import KeysConfig
+from common.types.config_top import TopConfig
 from common.types.http import HttpLimits
 from common.types.options import about
 from common.types.timeouts import Timeouts
@@ -194,6 +195,7 @@ CONFIGS: tuple[type, ...] = (
     AskConfig,
     PoolConfig,
     KeysConfig,
+    TopConfig,
     DoctorConfig,
     BenchConfig,
 )
