@@ -74,7 +74,11 @@ class Batch:
     ) -> bool:
         """Has the next `num` tokens of a sequence computed, pre-empting as many as it must, in the end itself."""
         while sequence in self.running:
-            room = self._tables.make_room(sequence, sequence.num_computed + num)
+            end = sequence.num_computed + num
+            ahead = min(end + self._limits.num_ahead, self._limits.max_model_tokens)
+            room = self._tables.make_room(sequence, ahead)
+            if not room.fits and ahead > end:  # nobody gives way for what is only a guess
+                room = self._tables.make_room(sequence, end)
             if room.fits:
                 takes[sequence] = num
                 if room.copy is not None:

@@ -8,8 +8,7 @@ down. Decode rows go into every step, chunks of prompts into what its token budg
 sequence with the least progress gives its own back and waits again: its tokens are kept and never sent twice.
 """
 
-
-from common.engine.compose import drawn_tokens, finish_reason, make_plan, new_scores, nothing_to_choose
+from common.engine.compose import drawn_tokens, finish_reason, make_plan, new_scores, why_refused
 from common.engine.limits import Limits
 from common.engine.messages import (
     Command,
@@ -101,7 +100,7 @@ class DecodeScheduler:
                 continue
             if tokens is None:
                 self._forget(resident)
-                refused.append(Refused(resident.id, nothing_to_choose(sequence.attempt.sampling)))
+                refused.append(Refused(resident.id, why_refused(result, place, sequence.attempt.sampling)))
                 continue
             sequence.num_computed += len(work.token_ids)
             self._tables.publish(sequence, merge=True)

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import islice
 
-from common.engine.compose import drawn_tokens, make_plan, new_scores, nothing_to_choose
+from common.engine.compose import drawn_tokens, make_plan, new_scores, why_refused
 from common.engine.limits import Limits
 from common.engine.messages import (
     BlocksReady,
@@ -110,7 +110,7 @@ class PrefillScheduler:
             run, tokens = self._runs[sequence.attempt.id], drawn[place]
             if tokens is None:
                 self._forget(run)
-                events.append(Refused(run.id, nothing_to_choose(sequence.attempt.sampling)))
+                events.append(Refused(run.id, why_refused(result, place, sequence.attempt.sampling)))
                 continue
             sequence.num_computed += len(work.token_ids)
             self._tables.publish(sequence, merge=not run.lend)

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from common.engine.messages import Event
 from common.engine.plan import SampleRow, StepPlan, StepResult, Work
 from common.engine.sequence import Sequence
-from common.types.errors import ConstraintFailed, InvalidRequest, invalid
+from common.types.errors import BatonError, ConstraintFailed, InvalidRequest, Overloaded, invalid
 from common.types.sampling import FinishReason, SampledToken, Sampling, TokenLogprobs
+
+OUT_OF_MEMORY_RETRY_MS = 1000
 
 
 def make_plan(
@@ -30,7 +32,7 @@ def make_plan(
 
 def drawn_tokens(plan: StepPlan, result: StepResult, max_model_tokens: int) -> list[list[SampledToken] | None]:
     """What each work yielded, finished choices marked; None for a work with a row that had nothing to choose from."""
-    drawn: list[list[SampledToken] | None] = [[] for _ in plan.works]
+    drawn: list[list[SampledToken] | None] = [None if at in result.exhausted else [] for at in range(len(plan.works))]
     for row, sampled in zip(plan.rows, result.sampled, strict=True):
         tokens = drawn[row.work]
         if sampled is None:
@@ -41,6 +43,13 @@ def drawn_tokens(plan: StepPlan, result: StepResult, max_model_tokens: int) -> l
                 finish = finish_reason(row.sampling, sampled.token_id, row.index, len(row.tokens) + 1, max_model_tokens)
             tokens.append(SampledToken(row.choice, row.index, sampled.token_id, sampled.logprobs, finish))
     return drawn
+
+
+def why_refused(result: StepResult, work: int, sampling: Sampling) -> BatonError:
+    """Why the attempt of a work that `drawn_tokens` has None for fails."""
+    if work in result.exhausted:
+        return Overloaded("the device has no memory for a step of this request", OUT_OF_MEMORY_RETRY_MS)
+    return nothing_to_choose(sampling)
 
 
 def nothing_to_choose(sampling: Sampling) -> InvalidRequest:

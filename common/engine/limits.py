@@ -10,12 +10,14 @@ from common.types.errors import InvalidRequest, StartupError, invalid
 class Limits:
     """Fixed for the life of an engine. `max_model_tokens` counts prompt and answer together.
 
-    A step computes at most `token_budget` tokens; a full batch must leave some of them to prompts.
+    A step computes at most `token_budget` tokens; a full batch must leave some of them to prompts. A runner that works
+    `num_ahead` steps ahead of what it was asked for gets tables that reach so many tokens further, where there is room.
     """
 
     token_budget: int
     max_sequences: int
     max_model_tokens: int
+    num_ahead: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.max_sequences < self.token_budget:

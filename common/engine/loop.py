@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Protocol
 
-from common.engine.messages import Command, EngineLoad, Event
+from common.engine.messages import Command, EngineLoad, Event, Reserved
 from common.engine.plan import StepPlan, StepResult
 from common.engine.tally import Tally
 from common.types.member import StepTotals
@@ -38,7 +38,8 @@ class EngineLoop:
 
     `on_events` is called on the engine thread: once after each step with all that came of it, and once before a step
     if there is something that should not wait for it. `on_crash` is called there too, once, with whatever ended the
-    thread; the engine is useless from then on. `prepare` runs on the thread before its first step.
+    thread; the engine is useless from then on. `prepare` runs on the thread before its first step. `settle` is called
+    before anybody hears of blocks to write into from outside: a device may still be busy with their last owner.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class EngineLoop:
         on_crash: Callable[[BaseException], None],
         prepare: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = monotonic,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         self._scheduler = scheduler
         self._run = run
@@ -56,6 +58,7 @@ class EngineLoop:
         self._on_crash = on_crash
         self._prepare = prepare
         self._clock = clock
+        self._settle = settle
         self._commands: SimpleQueue[Command | None] = SimpleQueue()  # None: stop
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
@@ -118,6 +121,8 @@ class EngineLoop:
 
     def _hand_over(self, events: tuple[Event, ...]) -> None:
         self._load = self._scheduler.load()
+        if any(isinstance(event, Reserved) for event in events):
+            self._settle()
         if events:
             self._on_events(events)
 

@@ -7,7 +7,7 @@ from queue import Queue
 import pytest
 
 from common.engine.loop import EngineLoop
-from common.engine.messages import Command, Drop, EngineLoad, Event, Started, StepTokens
+from common.engine.messages import Command, Drop, EngineLoad, Event, Reserved, Started, StepTokens
 from common.engine.plan import StepPlan, StepResult
 from common.types.ids import AttemptId
 from common.types.sampling import SampledToken
@@ -247,3 +247,29 @@ def test_what_prepare_raises_reaches_the_starter() -> None:
     rig.loop.stop()
     assert rig.crashes.empty()
     assert rig.scheduler.num_plans == 0
+
+
+def test_a_device_is_waited_for_before_anybody_hears_of_blocks_to_write_into() -> None:
+    order: list[str] = []
+
+    class Reserving(Counting):
+        def accept(self, command: Command, now: float) -> tuple[Event, ...]:
+            super().accept(command, now)
+            return (Reserved(self.owed[-1], (1,), 0),)
+
+    done = threading.Semaphore(0)
+
+    def on_events(events: tuple[Event, ...]) -> None:
+        order.extend(type(event).__name__ for event in events)
+        if any(isinstance(event, StepTokens) for event in events):
+            done.release()
+
+    def run(plan: StepPlan) -> StepResult:
+        return StepResult((), 0.001)
+
+    loop = EngineLoop(Reserving(), run, on_events, pytest.fail, settle=lambda: order.append("settled"))
+    loop.start()
+    loop.post(drop("a"))
+    assert done.acquire(timeout=WAIT_S)
+    loop.stop()
+    assert order == ["settled", "Reserved", "Started", "StepTokens"]
