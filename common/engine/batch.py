@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from common.engine.plan import Work
+from common.engine.steady import Steady
 from common.kernels.batch import Batch
 
 Int64s = npt.NDArray[np.int64]
@@ -62,9 +63,19 @@ class Batcher:
         self._block_tokens = block_tokens
         self._device = torch.device(device)
         self._tables = TableRows()
+        self._steady: Steady | None = None
 
     def pack(self, works: Sequence[Work], num_decode: int) -> Batch:
-        """The first `num_decode` works have one token each."""
+        """The first `num_decode` works have one token each. On a CPU the batch is good until the next one is packed."""
+        all_decode = num_decode == len(works)
+        if all_decode and self._steady is not None and (moved := self._steady.move(works)) is not None:
+            return moved
+        batch = self._pack(works, num_decode)
+        steady = all_decode and self._device.type == "cpu"
+        self._steady = Steady(works, batch, self._block_tokens) if steady else None
+        return batch
+
+    def _pack(self, works: Sequence[Work], num_decode: int) -> Batch:
         num_tokens = [len(work.token_ids) for work in works]
         ends = [work.start + count for work, count in zip(works, num_tokens, strict=True)]
         num_blocks = [-(-end // self._block_tokens) for end in ends]

@@ -6,15 +6,15 @@ scheduler's own lists (tokens, block tables) instead of copying them: read them 
 
 from collections import abc
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from common.engine.messages import Event
 from common.types.ids import AttemptId
 from common.types.sampling import Sampling, TokenLogprobs
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """The tokens of one sequence that one step computes.
+class Work(NamedTuple):
+    """The tokens of one sequence that one step computes. A tuple like the next two: a step makes one per sequence.
 
     They take positions `start`, `start + 1`, ...; the KV of position p is written to block `blocks[p // block_tokens]`,
     and each token attends to all positions up to its own. `blocks` may reach further than this step needs. While `key`
@@ -37,8 +37,7 @@ class Work:
         return self.start + len(self.token_ids)
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRow:
+class SampleRow(NamedTuple):
     """One token to sample from the logits of a work's last token.
 
     `tokens` is everything before the sampled token; from `num_prompt_tokens` on it is output.
@@ -47,7 +46,7 @@ class SampleRow:
     work: int
     id: AttemptId
     choice: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides a method of tuples that nobody calls
     sampling: Sampling
     tokens: abc.Sequence[int]
     num_prompt_tokens: int
@@ -75,8 +74,7 @@ class StepPlan:
         return sum(len(work.token_ids) for work in self.works)
 
 
-@dataclass(frozen=True, slots=True)
-class Sampled:
+class Sampled(NamedTuple):
     """What a row yielded; `ended` says that it ends what the row's constraint allows."""
 
     token_id: int

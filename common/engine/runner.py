@@ -57,10 +57,10 @@ class Runner:
     def _sample(self, plan: StepPlan, hidden: torch.Tensor, batch: Batch) -> tuple[Sampled | None, ...]:
         if not plan.rows:
             return ()
-        works, sources = sampled_works(plan)
-        if len(works) < len(hidden):  # not every token's logits are wanted
-            hidden = hidden[batch.last_rows[torch.from_numpy(works).to(hidden.device)]]
-        return self._sampler.choose(self._decoder.logits(hidden), sources, plan.rows)
+        works, places = sampled_works(plan)
+        if len(works) < batch.num_tokens:  # not every token's logits are wanted
+            hidden = hidden[batch.last_rows[torch.tensor(works, device=hidden.device)]]
+        return self._sampler.choose(self._decoder.logits(hidden), places, plan.rows)
 
     def _checksum(self, block: int) -> int:
         content = self._storage.bytes
@@ -69,12 +69,11 @@ class Runner:
         return block_checksum(self._storage.tensor[block].cpu().view(torch.uint8).numpy().reshape(-1))
 
 
-def sampled_works(plan: StepPlan) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def sampled_works(plan: StepPlan) -> tuple[list[int], list[int]]:
     """Works that any row draws from, in order, and for each row the place of its work among them."""
-    works: list[int] = []
-    sources = np.empty(len(plan.rows), dtype=np.int64)
-    for place, row in enumerate(plan.rows):
+    works, places = list[int](), list[int]()
+    for row in plan.rows:
         if not works or works[-1] != row.work:
             works.append(row.work)
-        sources[place] = len(works) - 1
-    return np.array(works, dtype=np.int64), sources
+        places.append(len(works) - 1)
+    return works, places

@@ -13,10 +13,11 @@ import torch
 from common.engine.adjust import Adjuster, is_adjusted
 from common.engine.masks import Masks, StepMasks
 from common.engine.plan import Sampled, SampleRow
+from common.kernels.logits import Logits
 from common.kernels.reference.gumbel import draw_keys
 from common.kernels.reference.logprobs import Logprobs, logprobs
 from common.kernels.reference.mask_rows import mask_rows
-from common.kernels.reference.sample import Draws, best_tokens, draw_tokens
+from common.kernels.reference.sample import Draws, draw_tokens
 from common.types.sampling import TokenLogprobs
 
 Int64s = npt.NDArray[np.int64]
@@ -39,14 +40,16 @@ class Sampler:
         if self._masks is not None:
             self._masks.begin(rows)
 
-    def choose(self, logits: torch.Tensor, sources: Int64s, rows: Sequence[SampleRow]) -> tuple[Sampled | None, ...]:
+    def choose(self, ranked: Logits, sources: Int64s, rows: Sequence[SampleRow]) -> tuple[Sampled | None, ...]:
         """One outcome per row; None where the logits hold nothing to choose (not a number, or all excluded).
 
-        `logits` is float32 [L, V] and stays untouched; `sources[i]` is the row of it that `rows[i]` draws from.
+        `sources[i]` is the row of the logits that `rows[i]` draws from.
         """
-        best, values = best_tokens(logits)
-        tokens, peaks = best[sources], values[sources]
-        usable = np.isfinite(peaks)
+        if all(row.sampling.plain for row in rows) and np.isfinite(ranked.peaks).all():
+            self._adjuster.forget()
+            return tuple(map(Sampled, ranked.best[sources].tolist()))
+        logits = ranked.values
+        tokens, usable = ranked.best[sources], np.isfinite(ranked.peaks[sources])
         greedy = np.array([row.sampling.greedy for row in rows], dtype=bool)
         adjusted = np.array([is_adjusted(row) for row in rows], dtype=bool)
         constrained = np.flatnonzero([row.sampling.constraint is not None for row in rows])
@@ -61,8 +64,8 @@ class Sampler:
             words = None if masks is None else masks.words[usable[constrained]]
             copied = _copy(logits, sources[changed], np.searchsorted(changed, sound), words)
             self._adjuster.adjust(copied.numpy(), wanted)
-            tokens[changed], peaks = best_tokens(copied)
-            usable[changed] = np.isfinite(peaks)
+            adjusted_best = Logits.of(copied)
+            tokens[changed], usable[changed] = adjusted_best.best, np.isfinite(adjusted_best.peaks)
             places = np.zeros(len(rows), dtype=np.int64)
             places[changed] = np.arange(len(changed))
             self._draw(copied, places, rows, np.flatnonzero(usable & ~greedy & adjusted), tokens)

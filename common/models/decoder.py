@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import embedding, linear
 
 from common.kernels.batch import Batch
+from common.kernels.logits import Logits
 from common.kernels.native.stack import NativeStack, StackShape
 from common.kernels.table import Kernels, kernels_for, native_library
 from common.models.config import ModelConfig
@@ -78,12 +79,12 @@ class Decoder:
             hidden = kernels.add_rms_norm(hidden, residual, next_norms[index], eps)
         return hidden
 
-    def logits(self, hidden_rows: torch.Tensor) -> torch.Tensor:
+    def logits(self, hidden_rows: torch.Tensor) -> Logits:
         """`[R, hidden_size] -> [R, vocab_size]` float32, for rows of what `forward` returned."""
         if self._native is not None:
             return self._native.logits(hidden_rows)
         with torch.inference_mode():
-            return linear(hidden_rows, self._parameters.head).float()
+            return Logits.of(linear(hidden_rows, self._parameters.head).float())
 
     def _pack(self) -> NativeStack | None:
         """All layers as one native op where there are native kernels; the parameters are emptied into it."""

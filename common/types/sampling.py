@@ -43,6 +43,15 @@ class Sampling:
         return self.temperature == 0.0
 
     @property
+    def plain(self) -> bool:
+        """Whether every token is simply the best one, and nothing else is asked of it."""
+        return (
+            self.temperature == 0.0
+            and self.logprobs is None
+            and not (self.min_tokens or self.logit_bias or self.penalised or self.constraint)
+        )
+
+    @property
     def penalised(self) -> bool:
         return self.repetition_penalty != 1.0 or self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
 

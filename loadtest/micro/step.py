@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,6 +20,7 @@ from common.engine.messages import SubmitLocal
 from common.engine.runner import Runner
 from common.engine.tables import BlockTables
 from common.kernels.batch import Batch
+from common.kernels.logits import Logits
 from common.models.decoder import Decoder
 from common.types.attempt import Attempt, Choice
 from common.types.ids import AttemptId
@@ -27,6 +28,7 @@ from common.types.sampling import Sampling
 from decode_worker.scheduler import DecodeScheduler
 from loadtest.shapes import random_model
 
+T = TypeVar("T")
 MODELS = Path(".baton/shapes")
 CONTEXT = 128
 BATCHES = (1, 8, 32)
@@ -50,10 +52,10 @@ class Timed:
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
         return self._note(lambda: self.decoder.forward(batch, kv))
 
-    def logits(self, rows: torch.Tensor) -> torch.Tensor:
+    def logits(self, rows: torch.Tensor) -> Logits:
         return self._note(lambda: self.decoder.logits(rows))
 
-    def _note(self, call: Callable[[], torch.Tensor]) -> torch.Tensor:
+    def _note(self, call: Callable[[], T]) -> T:
         began = self.clock()
         result = call()
         self.seconds += self.clock() - began

@@ -10,7 +10,7 @@ import transformers
 
 from common.kernels.reference import sample
 from common.kernels.reference.gumbel import draw_keys
-from common.kernels.reference.sample import Draws, best_tokens, cutoffs, draw_tokens
+from common.kernels.reference.sample import Draws, cutoffs, draw_tokens
 
 Ints = npt.NDArray[np.int64]
 
@@ -207,11 +207,3 @@ def test_excluded_entries_are_never_drawn() -> None:
     logits[0, ::2] = -torch.inf
     for filters in (Filters(), Filters(top_k=40), Filters(top_p=0.9999), Filters(min_p=1e-9)):
         assert (draw(logits, 2000, 50.0, filters) % 2 == 1).all(), filters
-
-
-def test_best_takes_the_lowest_id_among_equals_and_shows_what_is_not_a_number() -> None:
-    logits = torch.tensor([[0.0, 2.0, 2.0], [1.0, torch.nan, 5.0], [-torch.inf] * 3, [torch.inf, 0.0, torch.nan]])
-    ids, values = best_tokens(logits)
-    assert ids[0] == 1
-    assert values[0] == 2
-    assert not np.isfinite(values[1:]).any()

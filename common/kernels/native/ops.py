@@ -60,11 +60,17 @@ class PackedLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """`[T, depth] -> [T, columns]` float32; `x` is bfloat16 for such weights, otherwise float32."""
+        return self.ranked(x)[0]
+
+    def ranked(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same, and the place `[T]` int64 and value `[T]` of each row's highest entry."""
         [shape] = self._packed.linears
         out = torch.full((len(x), shape.columns), torch.nan)
+        best, peaks = torch.full((len(x),), -1), torch.full((len(x),), torch.nan)
         arguments = x.data_ptr(), x.stride(0), len(x), ctypes.byref(shape), out.data_ptr()
-        self._library.baton_linear(self._team.pointer(), DTYPES[self._dtype], *arguments)
-        return out
+        pointers = best.data_ptr(), peaks.data_ptr()
+        self._library.baton_linear(self._team.pointer(), DTYPES[self._dtype], *arguments, *pointers)
+        return out, best, peaks
 
 
 class Attention:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from common.kernels.batch import Batch
+from common.kernels.logits import Logits
 from common.kernels.native.ops import pool_of, step_of
 from common.kernels.native.packed import DTYPES, PANEL, PackedWeights, Unpacked
 from common.kernels.native.structs import Layer, Model
@@ -133,20 +135,24 @@ class NativeStack:
             raise IndexError("the batch names a token, a position or a block that does not exist")
         return out
 
-    def logits(self, rows: torch.Tensor) -> torch.Tensor:
-        """`[R, hidden_size] -> [R, vocab_size]` float32."""
+    def logits(self, rows: torch.Tensor) -> Logits:
+        """`[R, hidden_size] -> [R, vocab_size]` float32, and the best of each row."""
         rows = rows.contiguous()
-        out = torch.empty(len(rows), self._model.vocab)
+        num_rows = len(rows)
+        out = torch.empty(num_rows, self._model.vocab)
+        best, peaks = np.empty(num_rows, dtype=np.int64), np.empty(num_rows, dtype=np.float32)
         self._library.baton_linear(
             self._team.pointer(),
             self._model.dtype,
             rows.data_ptr(),
             rows.stride(0),
-            len(rows),
+            num_rows,
             ctypes.byref(self._head),
             out.data_ptr(),
+            best.ctypes.data,
+            peaks.ctypes.data,
         )
-        return out
+        return Logits(out, best, peaks)
 
     def _floats(self, tensor: torch.Tensor) -> int:
         """A float32 copy that lives as long as this, padded so that it can be read sixteen at a time."""

@@ -82,7 +82,10 @@ FUNCTIONS: dict[str, tuple[type | None, tuple[object, ...]]] = {
     "baton_team_free": (None, (c_void_p,)),
     "baton_num_panels": (c_int64, (POINTER(Linear),)),
     "baton_pack": (None, (c_int64, c_void_p, POINTER(Linear), c_void_p)),
-    "baton_linear": (None, (c_void_p, c_int64, c_void_p, c_int64, c_int64, POINTER(Linear), c_void_p)),
+    "baton_linear": (
+        None,
+        (c_void_p, c_int64, c_void_p, c_int64, c_int64, POINTER(Linear), c_void_p, c_void_p, c_void_p),
+    ),
     "baton_attend": (
         None,
         (c_void_p, c_int64, c_void_p, c_int64, POINTER(Step), POINTER(Heads), POINTER(Pool), c_void_p, c_int64),

@@ -123,6 +123,17 @@ inline float max(Vec v) {
 #endif
 }
 
+inline bool has_nan(Vec v) {
+#ifdef __AVX512F__
+    return _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+#else
+    const Ints wrong = v != v;
+    int any = 0;
+    for (int i = 0; i < LANES; i++) any |= wrong[i];
+    return any;
+#endif
+}
+
 // The second one where either is not a number.
 inline Vec larger(Vec a, Vec b) {
 #ifdef __AVX512F__

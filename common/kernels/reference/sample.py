@@ -32,16 +32,6 @@ class Draws:
     keys: Keys  # [R, 2]
 
 
-def best_tokens(logits: torch.Tensor) -> tuple[Int64s, Float32s]:
-    """[R] the highest entry of each row, the lowest id among equals, and its value; NaN if the row has one."""
-    if logits.device.type != "cpu":
-        ids = logits.argmax(dim=1)
-        return ids.cpu().numpy(), logits.gather(1, ids[:, None])[:, 0].cpu().numpy()
-    rows = logits.numpy()
-    best = rows.argmax(axis=1)
-    return best, rows[np.arange(len(rows)), best]
-
-
 def draw_tokens(logits: torch.Tensor, rows: Int64s, draws: Draws) -> Int64s:
     """One token for each entry of `rows`, which name rows of `logits` (float32 [R, V]) whose maximum is finite."""
     values = logits.cpu().numpy()

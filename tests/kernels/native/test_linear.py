@@ -1,5 +1,8 @@
 """Products with packed weights against torch in float64, at every level."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -18,6 +21,16 @@ def random(dtype: torch.dtype, *shape: int) -> torch.Tensor:
 
 def left_dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype == torch.bfloat16 else torch.float32
+
+
+@contextmanager
+def threads(num: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(num)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @every_level
@@ -49,14 +62,10 @@ def test_a_row_does_not_depend_on_its_batch(level: str, dtype: torch.dtype) -> N
 def test_threads_change_nothing(level: str) -> None:
     product = PackedLinear(compiled(level), random(torch.bfloat16, 200, 64))
     x = random(torch.bfloat16, 5, 64)
-    before = torch.get_num_threads()
-    try:
-        results = []
-        for num_threads in (1, 2, 3, 1):
-            torch.set_num_threads(num_threads)
+    results = []
+    for num_threads in (1, 2, 3, 1):
+        with threads(num_threads):
             results += [product(x) for _ in range(20)]
-    finally:
-        torch.set_num_threads(before)
     assert all(torch.equal(result, results[0]) for result in results)
 
 
@@ -66,3 +75,26 @@ def test_a_packed_weight_is_emptied_unless_it_is_shared(level: str) -> None:
     PackedWeights(compiled(level), [Unpacked(given), Unpacked(shared, shared=True)])
     assert given.untyped_storage().nbytes() == 0
     assert shared.untyped_storage().nbytes() == 8 * 4 * 4
+
+
+@every_level
+def test_the_best_of_each_row_is_the_first_among_equals(level: str) -> None:
+    for columns in (1, 31, 32, 95, 200):
+        weight = random(torch.float32, columns, 6).round()  # whole numbers: many are equal
+        x = random(torch.float32, 9, 6).round()
+        for num_threads in (1, 3):
+            with threads(num_threads):
+                out, best, peaks = PackedLinear(compiled(level), weight).ranked(x)
+            assert best.tolist() == out.numpy().argmax(axis=1).tolist()
+            assert torch.equal(peaks, out.max(dim=1).values)
+
+
+@every_level
+@pytest.mark.parametrize("place", [0, 31, 40, 63, 69])
+def test_a_row_that_is_not_all_numbers_has_no_best(level: str, place: int) -> None:
+    weight = random(torch.float32, 70, 6)
+    weight[place] = torch.nan
+    for num_threads in (1, 3):
+        with threads(num_threads):
+            _, _, peaks = PackedLinear(compiled(level), weight).ranked(random(torch.float32, 3, 6))
+        assert peaks.isnan().all()
