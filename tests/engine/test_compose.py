@@ -2,12 +2,12 @@
 
 import pytest
 
-from common.cache.pool import BlockPool
 from common.engine.compose import drawn_tokens, finish_reason, make_plan, new_scores
 from common.engine.limits import Limits
 from common.engine.pace import Pace
 from common.engine.plan import Sampled, StepResult
 from common.engine.sequence import Sequence
+from common.engine.tables import BlockTables
 from common.types.attempt import Attempt
 from common.types.errors import StartupError
 from common.types.sampling import FinishReason, SampledToken, Sampling, TokenLogprobs
@@ -128,7 +128,7 @@ def test_pace_follows_the_last_steps() -> None:
     assert pace.prefill_tokens_per_s == pytest.approx(2000.0)
     pace.note(0, 0.010)
     assert pace.prefill_tokens_per_s == pytest.approx(2000.0)
-    load = pace.load(BlockPool(9), 1, 2, 3)
+    load = pace.load(BlockTables.create(9, 4, b"k", "m"), 1, 2, 3)
     assert (load.num_free_blocks, load.num_running, load.num_waiting, load.backlog_tokens) == (9, 1, 2, 3)
 
 
