@@ -7,7 +7,6 @@ from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from common.cache.checksum import block_checksum
@@ -31,7 +30,6 @@ class Runner:
         self._batcher = Batcher(storage.layout.block_tokens, decoder.device)
         self._sampler = Sampler(masks)
 
-    @torch.inference_mode()
     def run(self, plan: StepPlan) -> StepResult:
         """One step; what it leaves behind is KV in the pool and the result."""
         began = perf_counter()
@@ -60,7 +58,7 @@ class Runner:
         works, places = sampled_works(plan)
         if len(works) < batch.num_tokens:  # not every token's logits are wanted
             hidden = hidden[batch.last_rows[torch.tensor(works, device=hidden.device)]]
-        return self._sampler.choose(self._decoder.logits(hidden), places, plan.rows)
+        return self._sampler.choose(self._decoder.ranked(hidden), places, plan.rows)
 
     def _checksum(self, block: int) -> int:
         content = self._storage.bytes

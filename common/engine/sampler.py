@@ -5,6 +5,7 @@ for the others. Works on all rows together; only rows that ask for more cost mor
 """
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -40,15 +41,16 @@ class Sampler:
         if self._masks is not None:
             self._masks.begin(rows)
 
-    def choose(self, ranked: Logits, sources: Int64s, rows: Sequence[SampleRow]) -> tuple[Sampled | None, ...]:
+    def choose(self, ranked: Logits, places: Sequence[int], rows: Sequence[SampleRow]) -> tuple[Sampled | None, ...]:
         """One outcome per row; None where the logits hold nothing to choose (not a number, or all excluded).
 
-        `sources[i]` is the row of the logits that `rows[i]` draws from.
+        `places[i]` is the row of the logits that `rows[i]` draws from.
         """
-        if all(row.sampling.plain for row in rows) and np.isfinite(ranked.peaks).all():
+        if all(row.sampling.plain for row in rows) and all(map(isfinite, ranked.peaks.tolist())):
             self._adjuster.forget()
-            return tuple(map(Sampled, ranked.best[sources].tolist()))
-        logits = ranked.values
+            best = ranked.best.tolist()
+            return tuple([Sampled(best[place]) for place in places])
+        logits, sources = ranked.values, np.array(places)
         tokens, usable = ranked.best[sources], np.isfinite(ranked.peaks[sources])
         greedy = np.array([row.sampling.greedy for row in rows], dtype=bool)
         adjusted = np.array([is_adjusted(row) for row in rows], dtype=bool)
@@ -66,9 +68,9 @@ class Sampler:
             self._adjuster.adjust(copied.numpy(), wanted)
             adjusted_best = Logits.of(copied)
             tokens[changed], usable[changed] = adjusted_best.best, np.isfinite(adjusted_best.peaks)
-            places = np.zeros(len(rows), dtype=np.int64)
-            places[changed] = np.arange(len(changed))
-            self._draw(copied, places, rows, np.flatnonzero(usable & ~greedy & adjusted), tokens)
+            copies = np.zeros(len(rows), dtype=np.int64)
+            copies[changed] = np.arange(len(changed))
+            self._draw(copied, copies, rows, np.flatnonzero(usable & ~greedy & adjusted), tokens)
         scored = self._score(logits, sources, rows, np.flatnonzero(usable), tokens)
         return tuple(
             Sampled(int(token), scored.get(row), self._is_end(rows[row], int(token))) if fine else None

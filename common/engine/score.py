@@ -19,7 +19,7 @@ def score(decoder: Decoder, work: Work, hidden: torch.Tensor) -> tuple[TokenLogp
     scores: list[TokenLogprobs] = []
     for start in range(0, len(wanted), step):
         tokens = wanted[start : start + step]
-        logits = decoder.logits(hidden[start : start + len(tokens)]).values
+        logits = decoder.logits(hidden[start : start + len(tokens)])
         num_top = [work.num_alternatives] * len(tokens)
         scores += token_logprobs(tokens, num_top, logprobs(logits, tokens, work.num_alternatives))
     return tuple(scores)

@@ -20,6 +20,7 @@ from common.engine.score import score
 from common.engine.stage import Array, Stage, copy_blocks
 from common.kernels.batch import Batch
 from common.kernels.blocks import block_checksums
+from common.kernels.logits import Logits
 from common.models.decoder import Decoder
 from common.types.sampling import TokenLogprobs
 
@@ -64,13 +65,13 @@ class WholeStep:
     def _sample(self, plan: StepPlan, hidden: torch.Tensor, batch: Batch) -> tuple[Sampled | None, ...]:
         if not plan.rows:
             return ()
-        works, sources = sampled_works(plan)
+        works, places = sampled_works(plan)
         if len(works) < len(hidden):  # not every token's logits are wanted
-            hidden = hidden[batch.last_rows[self._stage.upload(works)]]
+            hidden = hidden[batch.last_rows[self._stage.upload(np.array(works))]]
         logits = self._decoder.logits(hidden)
         if not all(map(is_plain, plan.rows)):
-            return self._sampler.choose(logits, sources, plan.rows)
+            return self._sampler.choose(Logits.of(logits), places, plan.rows)
         if len(plan.rows) > len(logits):  # several choices from one work
-            logits = logits[self._stage.upload(sources)]
+            logits = logits[self._stage.upload(np.array(places))]
         tokens = self._stage.download(draw(logits, plan.rows))().tolist()
         return tuple(Sampled(token) if token >= 0 else None for token in tokens)

@@ -79,12 +79,16 @@ class Decoder:
             hidden = kernels.add_rms_norm(hidden, residual, next_norms[index], eps)
         return hidden
 
-    def logits(self, hidden_rows: torch.Tensor) -> Logits:
+    def logits(self, hidden_rows: torch.Tensor) -> torch.Tensor:
         """`[R, hidden_size] -> [R, vocab_size]` float32, for rows of what `forward` returned."""
         if self._native is not None:
-            return self._native.logits(hidden_rows)
+            return self._native.logits(hidden_rows).values
         with torch.inference_mode():
-            return Logits.of(linear(hidden_rows, self._parameters.head).float())
+            return linear(hidden_rows, self._parameters.head).float()
+
+    def ranked(self, hidden_rows: torch.Tensor) -> Logits:
+        """The same with the best of each row, on the host."""
+        return Logits.of(self.logits(hidden_rows)) if self._native is None else self._native.logits(hidden_rows)
 
     def _pack(self) -> NativeStack | None:
         """All layers as one native op where there are native kernels; the parameters are emptied into it."""

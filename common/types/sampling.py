@@ -1,6 +1,6 @@
 """How tokens are chosen, and what choosing one yields."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -37,19 +37,16 @@ class Sampling:
     logprobs: int | None = None
     prompt_logprobs: int | None = None
     constraint: Constraint | None = None
+    plain: bool = field(init=False, repr=False, compare=False)
+    """Whether every token is simply the best one and nothing else is asked of it; known once, for it is asked often."""
+
+    def __post_init__(self) -> None:
+        asks = self.logprobs is not None or self.constraint is not None or self.min_tokens
+        object.__setattr__(self, "plain", self.greedy and not (asks or self.logit_bias or self.penalised))
 
     @property
     def greedy(self) -> bool:
         return self.temperature == 0.0
-
-    @property
-    def plain(self) -> bool:
-        """Whether every token is simply the best one, and nothing else is asked of it."""
-        return (
-            self.temperature == 0.0
-            and self.logprobs is None
-            and not (self.min_tokens or self.logit_bias or self.penalised or self.constraint)
-        )
 
     @property
     def penalised(self) -> bool:

@@ -52,8 +52,8 @@ class Timed:
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
         return self._note(lambda: self.decoder.forward(batch, kv))
 
-    def logits(self, rows: torch.Tensor) -> Logits:
-        return self._note(lambda: self.decoder.logits(rows))
+    def ranked(self, rows: torch.Tensor) -> Logits:
+        return self._note(lambda: self.decoder.ranked(rows))
 
     def _note(self, call: Callable[[], T]) -> T:
         began = self.clock()

@@ -30,7 +30,7 @@ def logits_of(rows: int, seed: int = 0) -> torch.Tensor:
 
 def choose(logits: torch.Tensor, *rows: SampleRow) -> list[Sampled | None]:
     """One row of logits for each row."""
-    return list(Sampler().choose(Logits.of(logits), np.arange(len(rows)), rows))
+    return list(Sampler().choose(Logits.of(logits), range(len(rows)), rows))
 
 
 def tokens_of(sampled: list[Sampled | None]) -> list[int | None]:
@@ -47,19 +47,17 @@ def test_greedy_rows_take_the_best_token_and_the_lowest_id_among_equals() -> Non
 def test_choices_of_one_work_share_its_logits() -> None:
     logits = logits_of(2)
     rows = [row(Sampling(seed=5))._replace(choice=choice) for choice in range(3)] + [row(Sampling(seed=9))]
-    sampled = Sampler().choose(Logits.of(logits), np.array([0, 0, 0, 1]), rows)
+    sampled = Sampler().choose(Logits.of(logits), (0, 0, 0, 1), rows)
     alone = [choose(logits[source : source + 1], one)[0] for source, one in zip((0, 0, 0, 1), rows, strict=True)]
     assert list(sampled) == alone
-    many = Sampler().choose(
-        Logits.of(logits[:1]), np.zeros(40, dtype=np.int64), [rows[0]._replace(choice=c) for c in range(40)]
-    )
+    many = Sampler().choose(Logits.of(logits[:1]), (0,) * 40, [rows[0]._replace(choice=c) for c in range(40)])
     assert len({one.token_id for one in many if one}) > 5
 
 
 def test_seed_choice_and_index_each_enter_a_draw() -> None:
     logits, first = torch.zeros(1, VOCABULARY), row(Sampling(seed=5))
     others = [first._replace(choice=1), first._replace(index=1), first._replace(sampling=Sampling(seed=6))]
-    drawn = Sampler().choose(Logits.of(logits), np.zeros(4, dtype=np.int64), [first, *others])
+    drawn = Sampler().choose(Logits.of(logits), (0,) * 4, [first, *others])
     assert len(set(tokens_of(list(drawn)))) == 4
 
 

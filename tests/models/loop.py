@@ -51,7 +51,7 @@ def greedy(
             continue
         active.sort(key=lambda run: len(run.tokens) - run.computed > 1)
         batch = Batch.pack([run.span(chunk) for run in active], block_tokens)
-        chosen = decoder.logits(decoder.forward(batch, pool)[batch.last_rows]).best.tolist()
+        chosen = decoder.logits(decoder.forward(batch, pool)[batch.last_rows]).argmax(-1).tolist()
         for run, length, token in zip(active, batch.q_lens, chosen, strict=True):
             run.computed += length
             if run.computed == len(run.tokens):
@@ -68,7 +68,7 @@ def all_logits(decoder: Decoder, tokens: Sequence[int], block_tokens: int, chunk
     while start < len(tokens):
         size = sizes.pop(0) if len(sizes) > 1 else sizes[0]
         span = Span(tokens[start : start + size], start, blocks)
-        rows.append(decoder.logits(decoder.forward(Batch.pack([span], block_tokens), pool)).values)
+        rows.append(decoder.logits(decoder.forward(Batch.pack([span], block_tokens), pool)))
         start += len(span.token_ids)
     return torch.cat(rows)
 
