@@ -24,6 +24,7 @@ from common.engine.sampler import Sampler
 from common.engine.stage import Stage, copy_blocks
 from common.engine.static_batch import StaticBatch
 from common.engine.whole_step import WholeStep
+from common.kernels.logits import Logits
 from common.models.decoder import Decoder
 
 Int64s = npt.NDArray[np.int64]
@@ -97,7 +98,7 @@ class DeviceRunner:
         self._inputs.fill(plan.works)
         logits = self._decoder.logits(self._steps.run(len(plan.works)))
         launched = perf_counter()
-        sampled = self._sampler.choose(logits, np.arange(len(plan.rows)), plan.rows)
+        sampled = self._sampler.choose(Logits.of(logits), range(len(plan.rows)), plan.rows)
         now = perf_counter()
         return StepResult(sampled, now - began, kernel_s=now - launched)
 

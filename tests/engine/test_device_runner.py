@@ -166,14 +166,14 @@ def test_rows_that_ask_for_more_are_chosen_on_the_host(bench: Bench, sampling: S
 
 def test_prompts_and_their_scores(bench: Bench) -> None:
     talk = Talk(0, [5, 6, 7, 8, 9, 4])
-    work = replace(talk.work(0), score_ids=(6, 7, 8, 9, 4), num_alternatives=2)
+    work = talk.work(0)._replace(score_ids=(6, 7, 8, 9, 4), num_alternatives=2)
     go_on(bench, StepPlan((work,), (talk.row(0),), 0), [talk])
     decode(bench, [talk])
 
 
 def test_several_answers_from_one_prompt(bench: Bench) -> None:
     talk = Talk(0, [5, 6, 7, 8, 9, 4])
-    rows = tuple(replace(talk.row(0), choice=choice) for choice in range(3))
+    rows = tuple(talk.row(0)._replace(choice=choice) for choice in range(3))
     assert len(set(bench.step(StepPlan((talk.work(0),), rows, 0)))) == 1
 
 
