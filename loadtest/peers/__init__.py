@@ -1,0 +1,1 @@
+"""Baton beside other servers: the same machine, model and load, taken in turns."""

@@ -1,0 +1,109 @@
+"""`python -m loadtest.peers`: measures Baton beside the peers in a folder, and writes the table.
+
+docs/benchmarks.md says what belongs in that folder and how each row is measured.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from loadtest.peers.comparison import Comparison
+from loadtest.peers.contenders import Peers, use_cores
+from loadtest.peers.journal import Journal
+from loadtest.peers.loads import QUICK, WHOLE
+from loadtest.peers.machine import facts
+from loadtest.peers.sheet import text
+from loadtest.shapes import SHAPES, random_model
+
+ROWS = ("C1", "C2", "C3", "C6", "C7", "C12")
+RESULTS = Path("loadtest/results")
+SHAPES_FOLDER = Path(".baton/shapes")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parse(arguments)
+    folder = Path(options.peers) if options.peers else None
+    if folder is not None and not folder.is_dir():
+        print(f"{folder} is no folder; see docs/benchmarks.md for what belongs in it", file=sys.stderr)
+        return 2
+    model = _model(options.model, folder)
+    if not (model / "config.json").is_file():
+        print(f"{model} is no model folder", file=sys.stderr)
+        return 2
+    cores = use_cores(options.cores)
+    peers = Peers(folder, model)
+    out = Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    journal = Journal(out.with_suffix(".jsonl"))
+    began = time.monotonic()
+
+    def write() -> None:
+        out.write_text(text(facts(peers, cores, time.monotonic() - began), journal))
+
+    comparison = Comparison(
+        peers=peers,
+        cores=cores,
+        sizes=replace(QUICK if options.quick else WHOLE, vocab=_vocab(model)),
+        wanted=frozenset(options.rows.split(",")),
+        journal=journal,
+        log=out.with_suffix(".log"),
+        deadline_s=began + options.minutes * 60,
+        say=lambda line: print(f"{time.monotonic() - began:6.0f} s  {line}", flush=True),
+        on_change=write,
+    )
+    comparison.log.write_text("")
+    try:
+        asyncio.run(_run(comparison))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        journal.note("interrupted: what came later was not measured")
+    finally:
+        write()
+    print(f"\n{out.read_text()}\nwritten to {out}")
+    return 0
+
+
+async def _run(comparison: Comparison) -> None:
+    """A SIGTERM ends it as Ctrl-C does: through every block that has a server to end."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await comparison.run()
+
+
+def _model(name: str, folder: Path | None) -> Path:
+    """A folder, or the name of a shape: the peers' own copy of it where there is one, since it has a gguf beside it."""
+    if name not in SHAPES:
+        return Path(name)
+    own = folder / "models" / name if folder is not None else None
+    return own if own is not None and own.is_dir() else random_model(name, SHAPES_FOLDER)
+
+
+def _vocab(model: Path) -> int:
+    """Random ids stay below it; the same for every side."""
+    return int(json.loads((model / "config.json").read_text())["vocab_size"])
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m loadtest.peers", description=__doc__)
+    parser.add_argument("--peers", default="", help="folder with the peers' environments and models")
+    parser.add_argument("--model", default="135m", help="a model folder, or a shape: " + ", ".join(SHAPES))
+    parser.add_argument("--rows", default=",".join(ROWS), help="which rows, such as C2,C7 (all)")
+    parser.add_argument("--quick", action="store_true", help="one turn of less: about six minutes")
+    parser.add_argument("--cores", type=int, default=2, help="how many cores all of it gets (2)")
+    parser.add_argument("--minutes", type=float, default=15.0, help="no phase begins after this long (15)")
+    parser.add_argument("--out", default=str(RESULTS / "peers-cpu.md"), help="the table's file")
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.rows.split(",")) - set(ROWS))
+    if unknown:
+        parser.error(f"no such rows: {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

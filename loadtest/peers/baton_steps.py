@@ -1,0 +1,44 @@
+"""Baton's engine without its processes: one JSON line per case. Arguments: MODEL THREADS.
+
+Scheduler, runner, model and sampler are the product's; times are wall time, medians over steps.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from common.models.decoder import Decoder
+from loadtest.micro.step import BATCHES, CONTEXT, PROMPTS, Engine
+
+NUM_STEPS = 60
+NUM_PROMPTS = 4
+
+
+def main(model: str, threads: int) -> None:
+    torch.set_num_threads(threads)
+    engine = Engine(Decoder.load(Path(model), "bfloat16"), time.perf_counter)
+    for batch in BATCHES:
+        engine.begin(batch, CONTEXT, max(2048, batch + 1))
+        while engine.step()[0] != batch:
+            continue
+        seconds = [engine.step()[1] for _ in range(NUM_STEPS)]
+        tell(f"decode B={batch} engine", batch / median(seconds[2:]))
+    for num_tokens in PROMPTS:
+        seconds = []
+        for _ in range(NUM_PROMPTS):
+            engine.begin(1, num_tokens, num_tokens + 1)
+            seconds.append(engine.step()[1])
+        tell(f"prefill {num_tokens} engine", num_tokens / median(seconds[1:]))
+
+
+def tell(case: str, tokens_per_s: float) -> None:
+    sys.stdout.write(json.dumps({"case": case, "value": tokens_per_s}) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
