@@ -4,15 +4,14 @@ A program takes some tokens and all the heads that share one KV head, packed int
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
 from common.kernels.batch import Batch
-from common.kernels.decode_attention import load_tile, operand_of, store_heads
-from common.kernels.launch import Launch, launch_of, power_of_two
+from common.kernels.decode_attention import load_blocks, load_tile, operand_of, store_heads
+from common.kernels.launch import Launch, decodes_e4m3, launch_of, power_of_two
 from common.kernels.reference.fp8 import FP8, KVScales
 
 _LOG2E = 1.4426950408889634
@@ -21,32 +20,35 @@ _MAX_ROWS = 128
 
 @dataclass(frozen=True, slots=True)
 class ChunkList:
-    """What the programs of one step's chunks take: `[n, 2]` int32, a sequence and the first of its tokens here."""
+    """What the programs of one step's chunks take: `[n, 2]` int32, a sequence and the first of its tokens here.
+
+    An entry stands for as many tokens as the widest program takes, which is one of ungrouped heads; others share it.
+    """
 
     tiles: torch.Tensor
-    num_tokens: int  # per program
+    num_rows: int
     launch: Launch
 
 
 @triton.jit
 def chunk_attention_kernel(
-    query: Any,
-    cache: Any,
-    out: Any,
-    tiles: Any,
-    query_starts: Any,
-    block_tables: Any,
-    kv_lens: Any,
-    query_stride: Any,
-    query_head_stride: Any,
-    table_stride: Any,
-    block_stride: Any,
-    half_stride: Any,
-    head_stride: Any,
-    slot_stride: Any,
-    window: Any,
-    score_scale: Any,
-    value_scale: Any,
+    query: tl.tensor,
+    cache: tl.tensor,
+    out: tl.tensor,
+    tiles: tl.tensor,
+    query_starts: tl.tensor,
+    block_tables: tl.tensor,
+    kv_lens: tl.tensor,
+    query_stride: tl.tensor,
+    query_head_stride: tl.tensor,
+    table_stride: tl.tensor,
+    block_stride: tl.tensor,
+    half_stride: tl.tensor,
+    head_stride: tl.tensor,
+    slot_stride: tl.tensor,
+    window: tl.tensor,
+    score_scale: tl.tensor,
+    value_scale: tl.tensor,
     HEADS: tl.constexpr,
     GROUP: tl.constexpr,
     GROUP_ROWS: tl.constexpr,
@@ -63,11 +65,13 @@ def chunk_attention_kernel(
     program = tl.program_id(0)
     kv_head = tl.program_id(1)
     sequence = tl.load(tiles + 2 * program)
-    first = tl.load(tiles + 2 * program + 1)
+    first = tl.load(tiles + 2 * program + 1) + tl.program_id(2) * (ROWS // GROUP_ROWS)
     chunk_start = tl.load(query_starts + sequence)
     num_tokens = (tl.load(query_starts + sequence + 1) - chunk_start).to(tl.int32)
     kv_len = tl.load(kv_lens + sequence).to(tl.int32)
     before = kv_len - num_tokens
+    if first >= num_tokens:
+        return
 
     row, lane, offset = tl.arange(0, ROWS), tl.arange(0, LANES), tl.arange(0, TILE)
     inside = lane < HEAD_DIM
@@ -93,11 +97,12 @@ def chunk_attention_kernel(
     for phase in tl.static_range(3):
         begin = oldest // TILE if phase == 0 else (whole_begin if phase == 1 else whole_end)
         stop = whole_begin if phase == 0 else (whole_end if phase == 1 else tl.cdiv(end, TILE))
+        block = load_blocks(table, begin * TILE + offset, end, BLOCK_TOKENS)
         for tile in tl.range(begin, stop, num_stages=STAGES):
             position = tile * TILE + offset
-            seen = (position < kv_len) & (position >= oldest)
+            seen = (position < end) & (position >= oldest)
             keys = load_tile(
-                keys_at, table, position, seen, inside, lane, block_stride, slot_stride, BLOCK_TOKENS, DECODE, OPERAND
+                keys_at, block, position, seen, inside, lane, block_stride, slot_stride, BLOCK_TOKENS, DECODE, OPERAND
             )
             scores = tl.dot(queries, tl.trans(keys), input_precision="ieee") * score_scale
             if phase != 1:
@@ -110,32 +115,28 @@ def chunk_attention_kernel(
             old = tl.exp2(top - safe)
             shares = tl.exp2(scores - safe[:, None])
             values = load_tile(
-                values_at, table, position, seen, inside, lane, block_stride, slot_stride, BLOCK_TOKENS, DECODE, OPERAND
+                values_at, block, position, seen, inside, lane, block_stride, slot_stride, BLOCK_TOKENS, DECODE, OPERAND
             )
             total = total * old[:, None] + tl.dot(shares.to(OPERAND), values, input_precision="ieee")
             weight = weight * old + tl.sum(shares, axis=1)
             top = higher
+            block = load_blocks(table, position + TILE, end, BLOCK_TOKENS)
     heads_at = out + ((chunk_start + token) * HEADS + head) * HEAD_DIM
     store_heads(heads_at, total, weight, value_scale, own, lane)
 
 
-def make_chunk_list(batch: Batch, sequences: list[int], heads_per_kv: int) -> ChunkList:
+def make_chunk_list(batch: Batch, sequences: list[int]) -> ChunkList:
     """`sequences` are the chunks to attend to here. Programs with the most to read begin first."""
     device = batch.kv_lens.device
-    launch = launch_of("chunk_attention", device)
-    num_tokens = max(_rows_of(heads_per_kv, device) // power_of_two(heads_per_kv), 1)
+    num_rows = 16 if device.type == "cpu" else _MAX_ROWS
     tiles = [
         (sequence, first, batch.host_kv_lens[sequence] - batch.q_lens[sequence] + first)
         for sequence in sequences
-        for first in range(0, batch.q_lens[sequence], num_tokens)
+        for first in range(0, batch.q_lens[sequence], num_rows)
     ]
     tiles.sort(key=lambda tile: -tile[2])
     pairs = torch.tensor([tile[:2] for tile in tiles], dtype=torch.int32)
-    return ChunkList(pairs.to(device), num_tokens, launch)
-
-
-def _rows_of(heads_per_kv: int, device: torch.device) -> int:
-    return max(_MAX_ROWS if device.type == "cuda" else 16, power_of_two(heads_per_kv))
+    return ChunkList(pairs.to(device), num_rows, launch_of("chunk_attention", device))
 
 
 def chunk_attention(
@@ -153,11 +154,12 @@ def chunk_attention(
     group = query.shape[1] // num_kv_heads
     if query.stride(2) != 1 or cache.stride(4) != 1 or not out.is_contiguous():
         raise ValueError("the elements of a head must lie side by side")
-    native = cache.dtype == FP8 and query.is_cuda and torch.cuda.get_device_capability(query.device) >= (8, 9)
-    software = cache.dtype == FP8 and not native
+    software = cache.dtype == FP8 and not decodes_e4m3(query.device)
     group_rows = power_of_two(group)
+    rows = max(chunks.num_rows, group_rows)
+    shares = triton.cdiv(chunks.num_rows, rows // group_rows)
     block, half, head, slot = cache.stride()[:4]
-    chunk_attention_kernel[(len(chunks.tiles), num_kv_heads)](
+    chunk_attention_kernel[(len(chunks.tiles), num_kv_heads, shares)](
         *(query, cache.view(torch.uint8) if software else cache, out, chunks.tiles, batch.query_starts),
         *(batch.block_tables, batch.kv_lens, query.stride(0), query.stride(1), batch.block_tables.stride(0)),
         *(block, half, head, slot, window or 0, scale * kv_scales[0] * _LOG2E, kv_scales[1]),
@@ -166,11 +168,11 @@ def chunk_attention(
         GROUP_ROWS=group_rows,
         HEAD_DIM=head_dim,
         BLOCK_TOKENS=block_tokens,
-        ROWS=max(chunks.num_tokens * group_rows, 16),
+        ROWS=rows,
         LANES=power_of_two(head_dim, 16),
         TILE=chunks.launch.tile,
         STAGES=chunks.launch.stages,
         DECODE=software,
         OPERAND=operand_of(query, cache),
-        num_warps=chunks.launch.warps,
+        **chunks.launch.options,
     )

@@ -3,8 +3,6 @@
 A block is any run of bytes: a whole one, or a range of its layers. Knows nothing of what the bytes mean.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -18,14 +16,14 @@ _SECOND: tl.constexpr = tl.constexpr(SECOND_FACTOR)
 
 @triton.jit
 def copy_blocks_kernel(
-    source: Any,
-    source_blocks: Any,
-    source_stride: Any,
-    target: Any,
-    target_blocks: Any,
-    target_stride: Any,
-    sums: Any,
-    num_words: Any,
+    source: tl.tensor,
+    source_blocks: tl.tensor,
+    source_stride: tl.tensor,
+    target: tl.tensor,
+    target_blocks: tl.tensor,
+    target_stride: tl.tensor,
+    sums: tl.tensor,
+    num_words: tl.tensor,
     SOURCE_LISTED: tl.constexpr,
     TARGET_LISTED: tl.constexpr,
     SUM: tl.constexpr,
@@ -110,5 +108,5 @@ def _copy(
         TARGET_LISTED=target_blocks is not None,
         SUM=sums is not None,
         TILE=launch.tile,
-        num_warps=launch.warps,
+        **launch.options,
     )

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from common.kernels.fp8 import decode_e4m3
-from common.kernels.launch import power_of_two
+from common.kernels.launch import decodes_e4m3, power_of_two
 from common.kernels.reference.fp8 import FP8, KVScales
 from common.kernels.work_list import WorkList, tiles_of
 
@@ -19,21 +19,30 @@ _LOG2E = 1.4426950408889634
 
 
 @triton.jit
+def load_blocks(table: tl.tensor, position: tl.tensor, end: tl.tensor, BLOCK_TOKENS: tl.constexpr) -> tl.tensor:
+    """[tokens] the block of each position before `end`.
+
+    Loaded a tile ahead of the keys: a load that waits for another in the same turn of a loop halves the depth to which
+    Triton overlaps them.
+    """
+    return tl.load(table + position // BLOCK_TOKENS, mask=position < end, other=0).to(tl.int64)
+
+
+@triton.jit
 def load_tile(
-    start: Any,
-    table: Any,
-    position: Any,
-    seen: Any,
-    inside: Any,
-    lane: Any,
-    block_stride: Any,
-    slot_stride: Any,
+    start: tl.tensor,
+    block: tl.tensor,
+    position: tl.tensor,
+    seen: tl.tensor,
+    inside: tl.tensor,
+    lane: tl.tensor,
+    block_stride: tl.tensor,
+    slot_stride: tl.tensor,
     BLOCK_TOKENS: tl.constexpr,
     DECODE: tl.constexpr,
     OPERAND: tl.constexpr,
-) -> Any:
+) -> tl.tensor:
     """[tokens, D] of one head, zero where not seen: a hidden token may hold NaN, and 0 * NaN is NaN."""
-    block = tl.load(table + position // BLOCK_TOKENS, mask=seen, other=0).to(tl.int64)
     place = start + block * block_stride + (position % BLOCK_TOKENS).to(tl.int64) * slot_stride
     found = tl.load(place[:, None] + lane[None, :], mask=seen[:, None] & inside[None, :], other=0.0)
     if DECODE:
@@ -43,36 +52,43 @@ def load_tile(
 
 @triton.jit
 def join_parts(
-    sums: Any,
-    marks: Any,
-    first: Any,
-    last: Any,
-    first_slot: Any,
-    row: Any,
-    lane: Any,
+    sums: tl.tensor,
+    marks: tl.tensor,
+    first: tl.tensor,
+    last: tl.tensor,
+    first_slot: tl.tensor,
+    row: tl.tensor,
+    lane: tl.tensor,
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
-) -> Any:
+    JOINED: tl.constexpr,
+) -> tl.tensor:
     """The sum over the parts of programs `first` to `last`, which other processors wrote: read past the first cache."""
     top = tl.full([ROWS], float("-inf"), tl.float32)
     weight = tl.zeros([ROWS], tl.float32)
     joined = tl.zeros([ROWS, LANES], tl.float32)
-    for program in range(first, last + 1):
+    for begin in range(first, last + 1, JOINED):
+        program = begin + tl.arange(0, JOINED)
+        real = program <= last
         slot = 2 * program + tl.where(program == first, first_slot, 0)
-        part_top = tl.load(marks + slot * 2 * ROWS + row, cache_modifier=".cg")
-        part_weight = tl.load(marks + slot * 2 * ROWS + ROWS + row, cache_modifier=".cg")
-        part = tl.load(sums + slot * ROWS * LANES + row[:, None] * LANES + lane[None, :], cache_modifier=".cg")
-        higher = tl.maximum(top, part_top)
+        mark = marks + slot[:, None] * (2 * ROWS) + row[None, :]
+        part_top = tl.load(mark, mask=real[:, None], other=float("-inf"), cache_modifier=".cg")
+        part_weight = tl.load(mark + ROWS, mask=real[:, None], other=0.0, cache_modifier=".cg")
+        place = sums + slot[:, None, None] * (ROWS * LANES) + row[None, :, None] * LANES + lane[None, None, :]
+        part = tl.load(place, mask=real[:, None, None], other=0.0, cache_modifier=".cg")
+        higher = tl.maximum(top, tl.max(part_top, axis=0))
         safe = tl.where(higher == float("-inf"), 0.0, higher)
-        old, new = tl.exp2(top - safe), tl.exp2(part_top - safe)
-        joined = joined * old[:, None] + part * new[:, None]
-        weight = weight * old + part_weight * new
+        old, new = tl.exp2(top - safe), tl.exp2(part_top - safe[None, :])
+        joined = joined * old[:, None] + tl.sum(part * new[:, :, None], axis=0)
+        weight = weight * old + tl.sum(part_weight * new, axis=0)
         top = higher
     return joined, weight
 
 
 @triton.jit
-def store_heads(heads_at: Any, total: Any, weight: Any, value_scale: Any, own: Any, lane: Any) -> None:
+def store_heads(
+    heads_at: tl.tensor, total: tl.tensor, weight: tl.tensor, value_scale: tl.tensor, own: tl.tensor, lane: tl.tensor
+) -> None:
     """A row that saw nothing has no weight, and becomes zero."""
     finished = total * (value_scale / tl.where(weight > 0.0, weight, 1.0))[:, None]
     tl.store(heads_at[:, None] + lane[None, :], finished.to(heads_at.dtype.element_ty), mask=own)
@@ -80,28 +96,28 @@ def store_heads(heads_at: Any, total: Any, weight: Any, value_scale: Any, own: A
 
 @triton.jit
 def decode_attention_kernel(
-    query: Any,
-    cache: Any,
-    out: Any,
-    block_tables: Any,
-    kv_lens: Any,
-    firsts: Any,
-    starts: Any,
-    sizes: Any,
-    sums: Any,
-    marks: Any,
-    arrived: Any,
-    query_stride: Any,
-    query_head_stride: Any,
-    table_stride: Any,
-    block_stride: Any,
-    half_stride: Any,
-    head_stride: Any,
-    slot_stride: Any,
-    num_sequences: Any,
-    window: Any,
-    score_scale: Any,
-    value_scale: Any,
+    query: tl.tensor,
+    cache: tl.tensor,
+    out: tl.tensor,
+    block_tables: tl.tensor,
+    kv_lens: tl.tensor,
+    firsts: tl.tensor,
+    starts: tl.tensor,
+    sizes: tl.tensor,
+    sums: tl.tensor,
+    marks: tl.tensor,
+    arrived: tl.tensor,
+    query_stride: tl.tensor,
+    query_head_stride: tl.tensor,
+    table_stride: tl.tensor,
+    block_stride: tl.tensor,
+    half_stride: tl.tensor,
+    head_stride: tl.tensor,
+    slot_stride: tl.tensor,
+    num_sequences: tl.tensor,
+    window: tl.tensor,
+    score_scale: tl.tensor,
+    value_scale: tl.tensor,
     KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr,
     HEAD_DIM: tl.constexpr,
@@ -142,11 +158,12 @@ def decode_attention_kernel(
         weight = tl.zeros([ROWS], tl.float32)
         total = tl.zeros([ROWS, LANES], tl.float32)
         tile_begin = first_tile + at - head_begin
+        block = load_blocks(table, tile_begin * TILE + token, kv_len, BLOCK_TOKENS)
         for tile in tl.range(tile_begin, tile_begin + count, num_stages=STAGES):
             position = tile * TILE + token
             seen = (position < kv_len) & (position >= oldest)
             keys = load_tile(
-                keys_at, table, position, seen, inside, lane, block_stride, slot_stride, BLOCK_TOKENS, DECODE, OPERAND
+                keys_at, block, position, seen, inside, lane, block_stride, slot_stride, BLOCK_TOKENS, DECODE, OPERAND
             )
             scores = tl.dot(queries, tl.trans(keys), input_precision="ieee") * score_scale
             scores = tl.where(seen[None, :], scores, float("-inf"))
@@ -156,11 +173,12 @@ def decode_attention_kernel(
             old = tl.exp2(top - safe)
             shares = tl.exp2(scores - safe[:, None])
             values = load_tile(
-                values_at, table, position, seen, inside, lane, block_stride, slot_stride, BLOCK_TOKENS, DECODE, OPERAND
+                values_at, block, position, seen, inside, lane, block_stride, slot_stride, BLOCK_TOKENS, DECODE, OPERAND
             )
             total = total * old[:, None] + tl.dot(shares.to(OPERAND), values, input_precision="ieee")
             weight = weight * old + tl.sum(shares, axis=1)
             top = higher
+            block = load_blocks(table, position + TILE, kv_len, BLOCK_TOKENS)
 
         heads_at = out + (sequence.to(tl.int64) * KV_HEADS * GROUP + heads) * HEAD_DIM
         if count == tiles:
@@ -178,7 +196,7 @@ def decode_attention_kernel(
             if tl.atomic_add(counter, 1, sem="acq_rel") == last - first:
                 tl.debug_barrier()
                 first_slot = tl.where(head_begin % size == 0, 0, 1)
-                joined, joint_weight = join_parts(sums, marks, first, last, first_slot, row, lane, ROWS, LANES)
+                joined, joint_weight = join_parts(sums, marks, first, last, first_slot, row, lane, ROWS, LANES, 2)
                 tl.store(counter, 0)
                 store_heads(heads_at, joined, joint_weight, value_scale, own, lane)
         at += count
@@ -207,23 +225,26 @@ def decode_attention(
     group = query.shape[1] // num_kv_heads
     if query.stride(2) != 1 or cache.stride(4) != 1 or not out.is_contiguous():
         raise ValueError("the elements of a head must lie side by side")
-    native = cache.dtype == FP8 and query.is_cuda and torch.cuda.get_device_capability(query.device) >= (8, 9)
-    software = cache.dtype == FP8 and not native
+    software = cache.dtype == FP8 and not decodes_e4m3(query.device)
     block, half, head, slot = cache.stride()[:4]
+    rows, lanes = power_of_two(group, 16), power_of_two(head_dim, 16)
+    # where programs that share a head leave their parts: two heads at most are unfinished when a program ends
+    sums = torch.empty(work.num_programs, 2, rows, lanes, device=query.device)
+    marks = torch.empty(work.num_programs, 2, 2, rows, device=query.device)
     decode_attention_kernel[(work.num_programs,)](
         *(query, cache.view(torch.uint8) if software else cache, out, work.block_tables, work.kv_lens),
-        *(work.firsts, work.starts, work.sizes, work.sums, work.marks, work.arrived),
+        *(work.firsts, work.starts, work.sizes, sums, marks, work.arrived),
         *(query.stride(0), query.stride(1), work.block_tables.stride(0), block, half, head, slot),
         *(len(query), work.window, scale * kv_scales[0] * _LOG2E, kv_scales[1]),
         KV_HEADS=num_kv_heads,
         GROUP=group,
         HEAD_DIM=head_dim,
         BLOCK_TOKENS=block_tokens,
-        ROWS=power_of_two(group, 16),
-        LANES=power_of_two(head_dim, 16),
+        ROWS=rows,
+        LANES=lanes,
         TILE=work.launch.tile,
         STAGES=work.launch.stages,
         DECODE=software,
         OPERAND=operand_of(query, cache),
-        num_warps=work.launch.warps,
+        **work.launch.options,
     )

@@ -3,14 +3,12 @@
 Bit for bit what torch's conversion gives for numbers; both directions keep NaN.
 """
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
 
 @triton.jit
-def encode_e4m3(x: Any) -> Any:
+def encode_e4m3(x: tl.tensor) -> tl.tensor:
     """float32 to the bits as uint8, rounded to even; beyond 448 is 448."""
     bits = x.to(tl.int32, bitcast=True)
     sign = (bits >> 24) & 0x80
@@ -27,7 +25,7 @@ def encode_e4m3(x: Any) -> Any:
 
 
 @triton.jit
-def decode_e4m3(code: Any) -> Any:
+def decode_e4m3(code: tl.tensor) -> tl.tensor:
     """uint8 bits to float16, exactly."""
     wide = code.to(tl.int16)
     bits = ((wide & 0x80) << 8) | ((wide & 0x7F) << 7)

@@ -5,6 +5,7 @@ here after `loadtest.gpu.sweep` has measured them. Knows nothing of what the ker
 """
 
 import functools
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,31 +13,48 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """`tile` is what a program works on at once, in the kernel's own unit; `resident` counts programs per processor."""
+    """`tile` is what a program works on at once, in the kernel's own unit; `resident` counts programs per processor.
+
+    `depth` is for products: how much of the inner side a step takes.
+    """
 
     tile: int
     warps: int
     stages: int = 1
     resident: int = 1
+    depth: int = 0
+
+    @property
+    def options(self) -> dict[str, int | bool]:
+        """As Triton's launch takes them."""
+        return options(self.warps, self.stages)
+
+
+def options(warps: int, stages: int = 1, fuse: bool = True) -> dict[str, int | bool]:
+    """`fuse`: products and sums may round once together. Said each time: Triton's own default is about to turn."""
+    return {"num_warps": warps, "num_stages": stages, "enable_fp_fusion": fuse}
 
 
 # Rows for any device; what differs on one stands below. Chosen by reasoning about bytes in flight, not measured yet.
 COMMON = {
     "decode_attention": Launch(tile=64, warps=4, stages=3, resident=2),
-    "decode_attention_fp8": Launch(tile=128, warps=4, stages=3, resident=2),
-    "chunk_attention": Launch(tile=64, warps=4, stages=2),
+    "decode_attention_fp8": Launch(tile=64, warps=4, stages=4, resident=2),
+    "chunk_attention": Launch(tile=64, warps=8, stages=2),
     "silu_mul": Launch(tile=1024, warps=4),
     "rope_write": Launch(tile=8, warps=4),
     "copy_blocks": Launch(tile=2048, warps=8, resident=4),
-    "small_linear": Launch(tile=64, warps=4, stages=4, resident=2),
+    "small_linear": Launch(tile=64, warps=4, stages=4, resident=2, depth=128),
+    "small_linear_wide": Launch(tile=128, warps=4, stages=3, resident=2, depth=64),
     "token_mask": Launch(tile=2048, warps=4),
     "choose_tokens": Launch(tile=8192, warps=8),
     "logprobs": Launch(tile=4096, warps=8),
 }
 BY_CAPABILITY: dict[tuple[int, int], dict[str, Launch]] = {
     (9, 0): {
-        "chunk_attention": Launch(tile=128, warps=8, stages=2),
-        "small_linear": Launch(tile=64, warps=4, stages=5, resident=2),
+        "decode_attention": Launch(tile=64, warps=4, stages=3, resident=3),
+        "chunk_attention": Launch(tile=64, warps=8, stages=3),
+        "small_linear": Launch(tile=64, warps=4, stages=5, resident=2, depth=128),
+        "small_linear_wide": Launch(tile=128, warps=4, stages=4, resident=2, depth=64),
     },
 }
 # What the interpreter takes instead: small enough that odd shapes need several tiles and programs.
@@ -49,32 +67,48 @@ _INTERPRETED_TILES = {
     "rope_write": 2,
     "copy_blocks": 16,
     "small_linear": 16,
+    "small_linear_wide": 32,
     "token_mask": 64,
     "choose_tokens": 256,
     "logprobs": 64,
 }
 
 
-@functools.cache
+# What tensors on torch's meta device stand for while kernels are compiled ahead of time.
+ASSUMED: ContextVar[tuple[int, int]] = ContextVar("assumed_capability", default=(9, 0))
+_ASSUMED_PROCESSORS = 132
+
+
 def launch_of(kernel: str, device: torch.device) -> Launch:
     """The row for a kernel on a device."""
-    if device.type != "cuda":
-        return replace(COMMON[kernel], tile=_INTERPRETED_TILES[kernel], resident=1)
-    return launch_for(kernel, torch.cuda.get_device_capability(device))
+    if device.type == "cpu":
+        return replace(COMMON[kernel], tile=_INTERPRETED_TILES[kernel], resident=1, depth=16)
+    return BY_CAPABILITY.get(capability(device), {}).get(kernel, COMMON[kernel])
 
 
-def launch_for(kernel: str, capability: tuple[int, int]) -> Launch:
-    """The same by compute capability, for compiling ahead of time."""
-    return BY_CAPABILITY.get(capability, {}).get(kernel, COMMON[kernel])
+def capability(device: torch.device) -> tuple[int, int]:
+    """The compute capability; (0, 0) of a CPU, where the interpreter runs the kernels."""
+    if device.type == "meta":
+        return ASSUMED.get()
+    return _properties(device)[0] if device.type == "cuda" else (0, 0)
+
+
+def num_processors(device: torch.device) -> int:
+    """Streaming multiprocessors of a device."""
+    if device.type == "meta":
+        return _ASSUMED_PROCESSORS
+    return _properties(device)[1] if device.type == "cuda" else INTERPRETED_PROCESSORS
 
 
 @functools.cache
-def num_processors(device: torch.device) -> int:
-    """Streaming multiprocessors of a device."""
-    if device.type != "cuda":
-        return INTERPRETED_PROCESSORS
-    count: int = torch.cuda.get_device_properties(device).multi_processor_count
-    return count
+def _properties(device: torch.device) -> tuple[tuple[int, int], int]:
+    found = torch.cuda.get_device_properties(device)
+    return (found.major, found.minor), found.multi_processor_count
+
+
+def decodes_e4m3(device: torch.device) -> bool:
+    """Whether the device has an instruction for it."""
+    return capability(device) >= (8, 9)
 
 
 def power_of_two(number: int, least: int = 1) -> int:

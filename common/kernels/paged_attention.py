@@ -28,14 +28,12 @@ class DeviceReach:
     dense: tuple[slice, ...]  # rows of whole prompts
 
 
-def find_reach(batch: Batch, cache: torch.Tensor, window: int | None, num_heads: int) -> DeviceReach:
+def find_reach(batch: Batch, cache: torch.Tensor, window: int | None) -> DeviceReach:
     """`cache` is any layer of the pool, `[blocks, 2, kv_heads, block_tokens, D]`; only its shape and dtype are read."""
-    num_kv_heads, _, head_dim = cache.shape[2:]
-    group = num_heads // num_kv_heads
     decode = None
     if batch.num_decode:
         launch = launch_of("decode_attention_fp8" if cache.dtype == FP8 else "decode_attention", cache.device)
-        decode = make_work_list(batch, num_kv_heads, group, head_dim, window, launch)
+        decode = make_work_list(batch, cache.shape[2], window, launch)
     chunks, dense, start = [], [], batch.num_decode
     for sequence in range(batch.num_decode, batch.num_sequences):
         end = start + batch.q_lens[sequence]
@@ -50,8 +48,8 @@ def find_reach(batch: Batch, cache: torch.Tensor, window: int | None, num_heads:
         batch,
         window,
         decode,
-        make_chunk_list(batch, chunks, group) if chunks else None,
-        make_chunk_list(batch, every, group) if every else None,
+        make_chunk_list(batch, chunks) if chunks else None,
+        make_chunk_list(batch, every) if every else None,
         tuple(dense),
     )
 

@@ -1,25 +1,23 @@
 """Root-mean-square norm of each row, with or without the residual sum before it."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
 
-from common.kernels.launch import power_of_two
+from common.kernels.launch import options, power_of_two
 
 
 @triton.jit
 def rms_norm_kernel(
-    x: Any,
-    residual: Any,
-    weight: Any,
-    out: Any,
-    num_columns: Any,
-    x_stride: Any,
-    residual_stride: Any,
-    out_stride: Any,
-    eps: Any,
+    x: tl.tensor,
+    residual: tl.tensor,
+    weight: tl.tensor,
+    out: tl.tensor,
+    num_columns: tl.tensor,
+    x_stride: tl.tensor,
+    residual_stride: tl.tensor,
+    out_stride: tl.tensor,
+    eps: tl.tensor,
     COLUMNS: tl.constexpr,
     ADD: tl.constexpr,
 ) -> None:
@@ -60,7 +58,7 @@ def launch_rms_norm(
             *(x, other, weight, out, num_columns, x.stride(0), other.stride(0), out.stride(0), eps),
             COLUMNS=columns,
             ADD=residual is not None,
-            num_warps=num_warps_for(columns),
+            **options(num_warps_for(columns)),
         )
 
 

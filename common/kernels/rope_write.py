@@ -1,7 +1,5 @@
 """Norms and rotates queries and keys, and writes keys and values to their slots, in one launch."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -14,24 +12,24 @@ from common.kernels.reference.fp8 import FP8, KVScales
 
 @triton.jit
 def rope_write_kernel(
-    qkv: Any,
-    cos: Any,
-    sin: Any,
-    cache: Any,
-    slot_blocks: Any,
-    slot_offsets: Any,
-    qk_norm: Any,
-    qkv_stride: Any,
-    rope_stride: Any,
-    block_stride: Any,
-    half_stride: Any,
-    head_stride: Any,
-    slot_stride: Any,
-    num_heads: Any,
-    num_kv_heads: Any,
-    eps: Any,
-    key_scale: Any,
-    value_scale: Any,
+    qkv: tl.tensor,
+    cos: tl.tensor,
+    sin: tl.tensor,
+    cache: tl.tensor,
+    slot_blocks: tl.tensor,
+    slot_offsets: tl.tensor,
+    qk_norm: tl.tensor,
+    qkv_stride: tl.tensor,
+    rope_stride: tl.tensor,
+    block_stride: tl.tensor,
+    half_stride: tl.tensor,
+    head_stride: tl.tensor,
+    slot_stride: tl.tensor,
+    num_heads: tl.tensor,
+    num_kv_heads: tl.tensor,
+    eps: tl.tensor,
+    key_scale: tl.tensor,
+    value_scale: tl.tensor,
     HALF: tl.constexpr,
     HALF_TILE: tl.constexpr,
     HEADS: tl.constexpr,
@@ -114,6 +112,6 @@ def rope_write(
             HEADS=launch.tile,
             NORM=qk_norm is not None,
             QUANTISE=quantised,
-            num_warps=launch.warps,
+            **launch.options,
         )
     return heads[:, :num_heads]

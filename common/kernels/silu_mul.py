@@ -1,7 +1,5 @@
 """The gate of a gated feed-forward block."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -11,10 +9,10 @@ from common.kernels.launch import launch_of
 
 @triton.jit
 def silu_mul_kernel(
-    gate_up: Any,
-    out: Any,
-    num_columns: Any,
-    gate_up_stride: Any,
+    gate_up: tl.tensor,
+    out: tl.tensor,
+    num_columns: tl.tensor,
+    gate_up_stride: tl.tensor,
     TILE: tl.constexpr,
 ) -> None:
     """A program takes a tile of one row; a row of `out` follows the one before it."""
@@ -37,6 +35,6 @@ def silu_mul(gate_up: torch.Tensor) -> torch.Tensor:
         raise ValueError("the elements of a row must lie side by side")
     if num_rows:
         silu_mul_kernel[(num_rows, triton.cdiv(num_columns, launch.tile))](
-            *(gate_up, out, num_columns, gate_up.stride(0)), TILE=launch.tile, num_warps=launch.warps
+            *(gate_up, out, num_columns, gate_up.stride(0)), TILE=launch.tile, **launch.options
         )
     return out

@@ -1,7 +1,5 @@
 """Closes the vocabulary entries that a constraint forbids: a bit for each entry, packed in 32-bit words."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -11,13 +9,13 @@ from common.kernels.launch import launch_of
 
 @triton.jit
 def token_mask_kernel(
-    logits: Any,
-    rows: Any,
-    words: Any,
-    num_entries: Any,
-    num_words: Any,
-    logits_stride: Any,
-    words_stride: Any,
+    logits: tl.tensor,
+    rows: tl.tensor,
+    words: tl.tensor,
+    num_entries: tl.tensor,
+    num_words: tl.tensor,
+    logits_stride: tl.tensor,
+    words_stride: tl.tensor,
     TILE: tl.constexpr,
 ) -> None:
     """A program takes a tile of one constrained row; it writes only what is closed."""
@@ -43,5 +41,5 @@ def token_mask(logits: torch.Tensor, rows: torch.Tensor, words: torch.Tensor) ->
         token_mask_kernel[(len(rows), triton.cdiv(logits.shape[1], launch.tile))](
             *(logits, rows, words, logits.shape[1], words.shape[1], logits.stride(0), words.stride(0)),
             TILE=launch.tile,
-            num_warps=launch.warps,
+            **launch.options,
         )

@@ -2,18 +2,17 @@
 
 All KV of a batch is one line of tiles: sequence by sequence, in each KV head by KV head. Every program takes an equal
 stretch of it, so no length of context leaves a processor idle, and the launch is the same for any: one CUDA graph does.
-Owns the line and the memory in which stretches that meet inside a head leave their parts. Knows nothing of queries.
+Owns the line and the counts of parts of heads that several programs share. Knows nothing of queries.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
 from common.kernels.batch import Batch
-from common.kernels.launch import Launch, num_processors, power_of_two
+from common.kernels.launch import Launch, num_processors, options, power_of_two
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +22,6 @@ class WorkList:
     firsts: torch.Tensor  # [S + 1] int32: tiles of one KV head before each sequence
     starts: torch.Tensor  # [programs] int32: the sequence in which each program's stretch begins
     sizes: torch.Tensor  # [1] int32: tiles in a stretch
-    sums: torch.Tensor  # [programs, 2, G, D] float32: unfinished outputs
-    marks: torch.Tensor  # [programs, 2, 2, G] float32: and their maxima and weights
     arrived: torch.Tensor  # [S * kv_heads] int32: how many parts of a head are there; 0 between layers
     block_tables: torch.Tensor
     kv_lens: torch.Tensor
@@ -37,7 +34,7 @@ class WorkList:
 
 
 @triton.jit
-def tiles_of(kv_len: Any, window: Any, TILE: tl.constexpr) -> Any:
+def tiles_of(kv_len: tl.tensor, window: tl.tensor, TILE: tl.constexpr) -> tl.tensor:
     """The first tile that the last token sees, and how many there are; an empty context has one, all hidden."""
     first = tl.where(window > 0, tl.maximum(kv_len - window, 0) // TILE, 0)
     return first, tl.maximum(tl.cdiv(kv_len, TILE) - first, 1)
@@ -45,15 +42,15 @@ def tiles_of(kv_len: Any, window: Any, TILE: tl.constexpr) -> Any:
 
 @triton.jit
 def work_list_kernel(
-    kv_lens: Any,
-    firsts: Any,
-    starts: Any,
-    sizes: Any,
-    num_sequences: Any,
-    num_kv_heads: Any,
-    num_programs: Any,
-    window: Any,
-    least: Any,
+    kv_lens: tl.tensor,
+    firsts: tl.tensor,
+    starts: tl.tensor,
+    sizes: tl.tensor,
+    num_sequences: tl.tensor,
+    num_kv_heads: tl.tensor,
+    num_programs: tl.tensor,
+    window: tl.tensor,
+    least: tl.tensor,
     SEQUENCES: tl.constexpr,
     PROGRAMS: tl.constexpr,
     TILE: tl.constexpr,
@@ -76,14 +73,11 @@ def work_list_kernel(
         tl.store(sizes, size)
 
 
-def make_work_list(
-    batch: Batch, num_kv_heads: int, heads_per_kv: int, head_dim: int, window: int | None, launch: Launch
-) -> WorkList:
+def make_work_list(batch: Batch, num_kv_heads: int, window: int | None, launch: Launch) -> WorkList:
     """For the batch's decode rows; reads nothing back from the device, so that a graph can hold it."""
     device = batch.kv_lens.device
     count = batch.num_decode
     num_programs = num_processors(device) * launch.resident
-    rows, width = power_of_two(heads_per_kv, 16), power_of_two(head_dim, 16)
 
     def integers(size: int) -> torch.Tensor:
         return torch.empty(size, dtype=torch.int32, device=device)
@@ -92,8 +86,6 @@ def make_work_list(
         firsts=integers(count + 1),
         starts=integers(num_programs),
         sizes=integers(1),
-        sums=torch.empty(num_programs, 2, rows, width, device=device),
-        marks=torch.empty(num_programs, 2, 2, rows, device=device),
         arrived=torch.zeros(count * num_kv_heads, dtype=torch.int32, device=device),
         block_tables=batch.block_tables[:count],
         kv_lens=batch.kv_lens[:count],
@@ -107,7 +99,7 @@ def make_work_list(
         SEQUENCES=power_of_two(count),
         PROGRAMS=programs,
         TILE=launch.tile,
-        num_warps=4,
+        **options(4),
     )
     return work
 

@@ -6,7 +6,7 @@ Owns weights and rope tables. Knows nothing of sequences, sampling, or who owns 
 from pathlib import Path
 
 import torch
-from torch.nn.functional import embedding, linear
+from torch.nn.functional import embedding
 
 from common.kernels.batch import Batch
 from common.kernels.logits import Logits
@@ -70,10 +70,12 @@ class Decoder:
         next_norms = [layer.attention_norm for layer in parameters.layers[1:]] + [parameters.norm]
         for index, layer in enumerate(parameters.layers):
             cache = kv[:, index]
-            qkv = linear(hidden, layer.qkv, layer.qkv_bias)
+            qkv = kernels.linear(hidden, layer.qkv, layer.qkv_bias)
             query = kernels.rope_write(qkv, cos, sin, cache, batch, layer.qk_norm, eps)
-            attended = kernels.paged_attention(query, cache, reach[self.config.windows[index]], self._scale)
-            hidden = linear(attended, layer.o, layer.o_bias)
+            attended = kernels.paged_attention(
+                query, cache, reach[self.config.windows[index]], self._scale, self._keys_and_values(qkv)
+            )
+            hidden = kernels.linear(attended, layer.o, layer.o_bias)
             hidden = kernels.add_rms_norm(hidden, residual, layer.mlp_norm, eps)
             hidden = self._feed_forward(hidden, layer)
             hidden = kernels.add_rms_norm(hidden, residual, next_norms[index], eps)
@@ -84,7 +86,7 @@ class Decoder:
         if self._native is not None:
             return self._native.logits(hidden_rows).values
         with torch.inference_mode():
-            return linear(hidden_rows, self._parameters.head).float()
+            return self._kernels.linear(hidden_rows, self._parameters.head, None).float()
 
     def ranked(self, hidden_rows: torch.Tensor) -> Logits:
         """The same with the best of each row, on the host."""
@@ -104,6 +106,12 @@ class Decoder:
             library, shape, parameters.layers, parameters.norm, parameters.embedding, parameters.head, rope
         )
 
+    def _keys_and_values(self, qkv: torch.Tensor) -> torch.Tensor:
+        """`[T, 2, kv_heads, head_dim]`: a view of what lies behind the queries."""
+        config = self.config
+        behind = qkv[:, config.num_heads * config.head_dim :]
+        return behind.view(len(qkv), 2, config.num_kv_heads, config.head_dim)
+
     def _feed_forward(self, hidden: torch.Tensor, layer: LayerParameters) -> torch.Tensor:
-        gated = self._kernels.silu_mul(linear(hidden, layer.gate_up, layer.gate_up_bias))
-        return linear(gated, layer.down, layer.down_bias)
+        gated = self._kernels.silu_mul(self._kernels.linear(hidden, layer.gate_up, layer.gate_up_bias))
+        return self._kernels.linear(gated, layer.down, layer.down_bias)

@@ -45,7 +45,7 @@ class Case:
     def attend(self, window: int | None) -> torch.Tensor:
         cache = self.pool[:, 1]
         reach = KERNELS.find_reach(self.batch, cache, window)
-        return KERNELS.paged_attention(self.query, cache, reach, self.query.shape[2] ** -0.5)
+        return KERNELS.paged_attention(self.query, cache, reach, self.query.shape[2] ** -0.5, None)
 
     def expected(self, window: int | None) -> torch.Tensor:
         num_heads, head_dim = self.query.shape[1:]
@@ -99,7 +99,7 @@ def test_neighbours_do_not_change_a_row() -> None:
         length = len(span.token_ids)
         alone = Batch.pack([span], 8)
         reach = KERNELS.find_reach(alone, case.pool[:, 1], None)
-        out = KERNELS.paged_attention(case.query[row : row + length], case.pool[:, 1], reach, 20**-0.5)
+        out = KERNELS.paged_attention(case.query[row : row + length], case.pool[:, 1], reach, 20**-0.5, None)
         torch.testing.assert_close(out, together[row : row + length], rtol=1e-6, atol=1e-6)
         row += length
 

@@ -6,8 +6,18 @@ from torch.nn import functional
 from common.kernels.reference.reach import Chunk, DecodeGroup, Reach, head_rows
 
 
-def paged_attention(query: torch.Tensor, cache: torch.Tensor, reach: Reach, scale: float) -> torch.Tensor:
-    """`[T, heads, D] -> [T, heads * D]`; `cache` is one layer of the pool, `[blocks, 2, kv_heads, block_tokens, D]`."""
+def paged_attention(
+    query: torch.Tensor,
+    cache: torch.Tensor,
+    reach: Reach,
+    scale: float,
+    fresh: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """`[T, heads, D] -> [T, heads * D]`; `cache` is one layer of the pool, `[blocks, 2, kv_heads, block_tokens, D]`.
+
+    `fresh`, `[T, 2, kv_heads, D]`, are this step's keys and values as they were written: a faster way to them for
+    whoever wants it. Here all are read from the pool.
+    """
     out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
     keys, values = head_rows(cache[:, 0]), head_rows(cache[:, 1])
     shape = cache.shape[2], -1, cache.shape[4]
