@@ -19,22 +19,21 @@ _PLAIN = re.compile(r"[^<\n]+")
 _WORDS = {"True": "true", "False": "false", "None": "null"}
 
 
-def qwen_xml_call(calls: Calls) -> Steps[None]:
-    """After the opening mark."""
-    yield from _tag("function=")
+def xml_call(calls: Calls) -> Steps[None]:
+    """After the first `<`, up to the function's closing tag."""
+    yield from literal("function=")
     name = yield from _name()
     if not calls.offers(name):
         raise Broken
     calls.begin(name)
     yield from _parameters(calls.schema(name), calls.arguments)
     calls.end()
-    yield from _tag("/tool_call>")
 
 
 def _parameters(schema: Mapping[str, Any], echo: Echo) -> Steps[None]:
     echo("{")
     between = ""
-    while (yield from _tag_of("parameter=", "/function>")) == 0:
+    while (yield from _has_parameter()):
         name = yield from _name()
         echo(f"{between}{json.dumps(name, ensure_ascii=False)}: ")
         between = ", "
@@ -73,20 +72,19 @@ def _text(say: Echo) -> Steps[None]:
         piece = yield _PLAIN
 
 
-def _tag(text: str) -> Steps[None]:
-    yield from _tag_of(text)
-
-
-def _tag_of(*texts: str) -> Steps[int]:
-    """Which of these tags comes next; they differ in their first character."""
+def _has_parameter() -> Steps[bool]:
+    """Whether a parameter comes next, or the end."""
     if (yield from spaces()) != "<":
         raise Broken
-    first = yield None
-    for index, text in enumerate(texts):
-        if first == text[0]:
-            yield from literal(text[1:])
-            return index
-    raise Broken
+    match (yield None):
+        case "p":
+            yield from literal("arameter=")
+            return True
+        case "/":
+            yield from literal("function>")
+            return False
+        case _:
+            raise Broken
 
 
 def _name() -> Steps[str]:

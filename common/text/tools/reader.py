@@ -16,12 +16,11 @@ from common.text.reasoning import ReasoningFormat, ReasoningReader, first_held, 
 from common.text.tools.calls import Calls
 from common.text.tools.formats import ToolFormat
 from common.text.tools.grammar_steps import Broken, Steps
-from common.text.tools.hermes import hermes_call
 from common.text.tools.ids import NewId, new_call_id
 from common.text.tools.llama import llama_answer, llama_marked
 from common.text.tools.mistral import mistral_calls
 from common.text.tools.parts import Content, Part, merged
-from common.text.tools.qwen_xml import qwen_xml_call
+from common.text.tools.tagged import tagged_call
 
 MAX_UNSETTLED_CHARS = 1 << 20
 """Text that is held until it is certain whether it is a call; longer than that, it is none."""
@@ -30,8 +29,8 @@ STRETCH_CHARS = 1024
 _Parser = Callable[[Calls], Steps[None]]
 _LLAMA: dict[str, _Parser] = {"<|python_tag|>": llama_marked, "<|python_start|>": llama_marked}
 _OPENINGS: dict[ToolFormat, dict[str, _Parser]] = {
-    ToolFormat.HERMES: {"<tool_call>": hermes_call},
-    ToolFormat.QWEN_XML: {"<tool_call>": qwen_xml_call},
+    ToolFormat.HERMES: {"<tool_call>": tagged_call},
+    ToolFormat.QWEN_XML: {"<tool_call>": tagged_call},
     ToolFormat.LLAMA: _LLAMA,
     ToolFormat.LLAMA_LIST: _LLAMA,
     ToolFormat.MISTRAL: {"[TOOL_CALLS]": mistral_calls},
@@ -119,8 +118,7 @@ class Reader:
             self._skips_spaces = not text
         if not self._openings:
             return _say(text, parts)
-        longest = max(map(len, self._openings))
-        places = ((text.find(opening, max(0, num_seen - longest + 1)), opening) for opening in self._openings)
+        places = ((text.find(each, max(0, num_seen - len(each) + 1)), each) for each in self._openings)
         start, opening = min((place for place in places if place[0] >= 0), default=(-1, ""))
         if start >= 0:
             said = text[:start]
