@@ -17,8 +17,11 @@ from baton.demo.stories import story
 from baton.demo.tokens import Ids, Prose, Stories, Talks, train_tokenizer
 
 ROW_TOKENS = 512
-MIXTURE = {"docs": 6, "strings": 2, "code": 2, "stories": 1, "talks": 5}
-"""Rows of each kind in a step."""
+FIRST = {"docs": 6, "strings": 2, "code": 2, "stories": 1, "talks": 5}
+THEN = {"docs": 7, "strings": 2, "code": 2, "stories": 1, "talks": 4}
+TURN = 400
+"""Rows of each kind in a step, before and from this step on: conversations are learned long before prose is."""
+KINDS, NUM_ROWS = tuple(FIRST), sum(FIRST.values())
 KEPT_BACK = 40
 """Every so manyth document is for looking, not for learning."""
 LOOKING = 1_000_000
@@ -37,17 +40,23 @@ class Lessons:
 
     def step(self, number: int) -> tuple[Ids, Ids]:
         """Inputs and targets of a step, [rows, tokens] each."""
+        shares = FIRST if number < TURN else THEN
         rows = [
-            self.kinds[kind](number * share + index, ROW_TOKENS)
-            for kind, share in MIXTURE.items()
-            for index in range(share)
+            self.kinds[kind](_before(number, kind) + index, ROW_TOKENS)
+            for kind in KINDS
+            for index in range(shares[kind])
         ]
         return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
 
     def look(self, kind: str) -> tuple[Ids, Ids]:
         """As many rows that were never learned from, of one kind."""
-        rows = [self.kept[kind](LOOKING + index, ROW_TOKENS) for index in range(sum(MIXTURE.values()))]
+        rows = [self.kept[kind](LOOKING + index, ROW_TOKENS) for index in range(NUM_ROWS)]
         return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
+
+
+def _before(step: int, kind: str) -> int:
+    """How many rows of a kind the steps before had."""
+    return min(step, TURN) * FIRST[kind] + max(0, step - TURN) * THEN[kind]
 
 
 def read_lessons(vocab: int, seed: int, tokenizer: Tokenizer | None = None) -> Lessons:

@@ -9,6 +9,8 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from baton.demo.wording import reworded
+
 FACTS = Path(__file__).with_name("facts")
 KINDS = ("term", "run", "do", "ask", "hold", "key", "say")
 TERM = (
@@ -36,6 +38,12 @@ TERM = (
     "What do I need to know about {}?",
     "How would you describe {}?",
     "Would you tell me about {}?",
+    "Give me a definition of {}.",
+    "What do you mean by {}?",
+    "I want to know what {} is.",
+    "What about {}?",
+    "Tell me more about {}.",
+    "What is the meaning of {}?",
     "{}?",
 )
 RUN = (
@@ -69,7 +77,14 @@ DO = (
     "I need to {}.",
     "Help me {}.",
     "What is the best way to {}?",
+    "What command is used to {}?",
+    "By which command can I {}?",
+    "Which command will {}?",
+    "What could I do to {}?",
+    "What must I do to {}?",
+    "In which way do I {}?",
 )
+VERB = ("Which command {}?", "What {}?", "Which program {}?", "What is the command that {}?", "I look for what {}.")
 BEFORE = (
     "Please tell me: ",
     "Quick question: ",
@@ -138,7 +153,15 @@ def wordings(fact: Fact) -> list[str]:
     asked = [template.format(term) for term in fact.terms for template in TERM]
     asked += [template.format(command) for command in fact.commands for template in RUN]
     asked += [template.format(goal) for goal in fact.goals for template in DO]
+    asked += [template.format(_third_person(goal)) for goal in fact.goals for template in VERB]
     return [text[0].upper() + text[1:] for text in [*asked, *fact.questions] if text not in fact.held]
+
+
+def _third_person(goal: str) -> str:
+    """`run the tests` as `runs the tests`."""
+    verb, _, rest = goal.partition(" ")
+    ending = "es" if verb.endswith(("s", "h", "o", "x")) else "s"
+    return f"{verb}{ending} {rest}".rstrip()
 
 
 def conversation(facts: tuple[Fact, ...], draw: random.Random) -> list[tuple[str, str]]:
@@ -160,7 +183,9 @@ def _asked(fact: Fact, draw: random.Random) -> str:
     own_words = fact.questions and draw.random() < 0.5
     text = draw.choice(fact.questions) if own_words else draw.choice(wordings(fact))
     chance = draw.random()
-    if chance < 0.12:
+    if chance > 0.45:
+        text = reworded(text, draw)
+    elif chance < 0.12:
         before = draw.choice(BEFORE)
         text = before + (text if before.endswith(("! ", ": ")) else text[0].lower() + text[1:])
     elif chance < 0.2:

@@ -17,11 +17,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from baton.demo.export import write_model
-from baton.demo.lessons import MIXTURE, ROW_TOKENS, Lessons, read_lessons
+from baton.demo.lessons import KINDS, NUM_ROWS, ROW_TOKENS, Lessons, read_lessons
 from baton.demo.model import DemoLlama, Shape
 
 SEED = 7
-STEPS = 1600
+STEPS = 1440
 WARM_UP, FLOOR = 60, 0.02
 MATRIX_RATE, OTHER_RATE = 5e-3, 4e-3
 DECAY = 0.1
@@ -44,6 +44,7 @@ class Trainer:
             torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.95), weight_decay=0.0),
         )
         self.step = 0
+        self.seconds = 0.0
 
     def learn(self) -> float:
         """One step; the loss before it."""
@@ -62,9 +63,7 @@ class Trainer:
     @torch.no_grad()
     def look(self) -> dict[str, float]:
         """The loss on what was kept back, by kind."""
-        return {
-            kind: float(self._loss(self.model, *map(torch.from_numpy, self.lessons.look(kind)))) for kind in MIXTURE
-        }
+        return {kind: float(self._loss(self.model, *map(torch.from_numpy, self.lessons.look(kind)))) for kind in KINDS}
 
     def _loss(self, run: Callable[[Tensor, Tensor], Tensor], ids: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -76,13 +75,13 @@ class Trainer:
         for number, optimizer in enumerate(self.optimizers):
             for index, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{number}.{index}.{name}": value for name, value in state.items()}
-        tensors["step"] = torch.tensor(self.step)
+        tensors |= {"step": torch.tensor(self.step), "seconds": torch.tensor(self.seconds)}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
 
     def load(self, path: Path) -> None:
         tensors = load_file(path)
-        self.step = int(tensors.pop("step"))
+        self.step, self.seconds = int(tensors.pop("step")), float(tensors.pop("seconds"))
         weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
         self.model.load_state_dict(weights)
         for number, optimizer in enumerate(self.optimizers):
@@ -126,26 +125,26 @@ def main() -> None:
     if checkpoint.is_file():
         trainer.load(checkpoint)
     else:
-        curve.write_text(",".join(["step", "tokens", "seconds", "loss", *MIXTURE]) + "\n")
+        curve.write_text(",".join(["step", "tokens", "seconds", "loss", *KINDS]) + "\n")
     _train(trainer, given.folder, min(given.steps, given.until), checkpoint, curve)
 
 
 def _train(trainer: Trainer, folder: Path, until: int, checkpoint: Path, curve: Path) -> None:
-    began, mean = time.monotonic(), 0.0
-    tokens = sum(MIXTURE.values()) * ROW_TOKENS
+    began, mean = time.monotonic() - trainer.seconds, 0.0
+    tokens = NUM_ROWS * ROW_TOKENS
     while trainer.step < until:
         loss = trainer.learn()
         mean = loss if not mean else 0.95 * mean + 0.05 * loss
+        trainer.seconds = time.monotonic() - began
         last = trainer.step == until
         if trainer.step % 20 == 0 or last:
             looked = trainer.look() if trainer.step % LOOKED_EVERY == 0 or last else {}
-            seconds = time.monotonic() - began
-            row = [trainer.step, trainer.step * tokens, f"{seconds:.0f}", f"{mean:.4f}"]
-            row += [f"{looked[kind]:.4f}" if looked else "" for kind in MIXTURE]
+            row = [trainer.step, trainer.step * tokens, f"{trainer.seconds:.0f}", f"{mean:.4f}"]
+            row += [f"{looked[kind]:.4f}" if looked else "" for kind in KINDS]
             with curve.open("a") as file:
                 file.write(",".join(map(str, row)) + "\n")
             sys.stdout.write(
-                f"step {trainer.step} of {trainer.steps}, {seconds:.0f} s, loss {mean:.3f} {looked or ''}\n"
+                f"step {trainer.step} of {trainer.steps}, {trainer.seconds:.0f} s, loss {mean:.3f} {looked or ''}\n"
             )
             sys.stdout.flush()
         if trainer.step % SAVED_EVERY == 0 or last:
