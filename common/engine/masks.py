@@ -61,7 +61,10 @@ class Masks:
             constraint = row.sampling.constraint
             if constraint is not None:
                 key = (row.id, row.choice)
-                self._guides[key] = guide = kept.get(key) or Guide(constraint)
+                guide = kept.get(key)
+                if guide is None or guide.num_followed > row.index:
+                    guide = Guide(constraint)
+                self._guides[key] = guide
                 turns.append((guide, row))
         self._coming = self._beside.submit(self._fill, turns) if turns else None
 

@@ -15,6 +15,7 @@ import torch
 from common.engine.masks import Masks
 from common.engine.plan import SampleRow
 from common.engine.sampler import Sampler
+from common.kernels.logits import Logits
 from common.text.compiler import Compiler
 from common.text.tokenizer import Tokenizer
 from common.types.constraint import Constraint
@@ -96,7 +97,7 @@ class Driver:
         logits = random.standard_normal((len(rows), self._width)).astype(np.float32)
         for row, logit in zip(rows, logits, strict=True):
             logit += self._longing * max(0, row.index - PATIENCE) * 0.1
-        sampled = sampler.choose(torch.from_numpy(logits), np.arange(len(rows)), rows)
+        sampled = sampler.choose(Logits.of(torch.from_numpy(logits)), range(len(rows)), rows)
         for place, chosen in zip(places, sampled, strict=True):
             constraint, said = constraints[place], tokens[place]
             if chosen is None:
