@@ -7,6 +7,7 @@ from common.engine.limits import Limits
 from common.engine.loop import Scheduler
 from common.engine.tables import BlockTables
 from common.engine.worker import Kind
+from common.net.dial import Dial
 from common.types.config import WorkerConfig
 from common.types.ids import Role
 from common.types.kv import KVLayout
@@ -22,7 +23,8 @@ def make_scheduler(limits: Limits, tables: BlockTables, layout: KVLayout) -> Sch
 def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Callable[[], None]) -> DecodeSide:
     pool = pool_of(engine.storage)
     post, layout = engine.gate.post, engine.layout
-    return DecodeSide(post, pool, layout, epoch, config.timeouts, on_overdue, config.transports)
+    dial = Dial.of(config.cache_key, config.fleet_tls, Role.DECODE.value)
+    return DecodeSide(post, pool, layout, epoch, config.timeouts, on_overdue, config.transports, dial)
 
 
 DECODE = Kind(Role.DECODE, make_scheduler, make_side)

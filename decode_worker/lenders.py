@@ -12,7 +12,8 @@ import grpc
 
 from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc
 from common.net import convert, convert_kv
-from common.net.channel import open_channel
+from common.net.dial import Dial
+from common.net.peers import PREFILL
 from common.types.errors import InvalidRequest
 from common.types.handoff import Verdict
 from common.types.ids import AttemptId
@@ -49,7 +50,8 @@ class LenderRefused(Exception):
 class Lenders:
     """Channels and transports to prefill workers, made on first use and kept."""
 
-    def __init__(self, puller: Puller, epoch: int, timeouts: Timeouts) -> None:
+    def __init__(self, puller: Puller, epoch: int, timeouts: Timeouts, dial: Dial) -> None:
+        self._dial = dial
         self._puller = puller
         self._epoch = epoch
         self._timeouts = timeouts
@@ -179,7 +181,7 @@ class Lenders:
     def _stub(self, source: LoanSource) -> kvtransfer_pb2_grpc.KVTransferStub:
         line = self._lines.get(source)
         if line is None:
-            channel = open_channel(source.address)
+            channel = self._dial.open(source.address, PREFILL)
             line = self._lines[source] = (channel, kvtransfer_pb2_grpc.KVTransferStub(channel))
         return line[1]
 

@@ -8,6 +8,7 @@ import grpc
 
 from baton.v1 import decode_pb2, decode_pb2_grpc
 from common.engine.messages import Command, Event
+from common.net.dial import Dial
 from common.types.kv import KVLayout
 from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
@@ -32,9 +33,10 @@ class DecodeSide:
         timeouts: Timeouts,
         on_overdue: Callable[[], None],
         transports: tuple[str, ...] = ("shm", "tcp"),
+        dial: Dial = Dial(),
     ) -> None:
         puller = Puller(pool, epoch, transports=transports, stall_s=timeouts.dead_s, warn=_log.warning)
-        self._lenders = Lenders(puller, epoch, timeouts)
+        self._lenders = Lenders(puller, epoch, timeouts, dial)
         self._decoding = Decoding(post, self._lenders, layout, timeouts, on_overdue)
         self._epoch = epoch
         self._timeouts = timeouts

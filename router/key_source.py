@@ -81,9 +81,9 @@ class KeyFile:
 
 def key_source(config: RouterConfig) -> KeySource | None:
     """None when no key is asked for: nobody else can reach this router, or its operator said so."""
-    if config.keys == OFF:
+    if config.access.keys == OFF:
         return None
-    if config.keys:
-        return KeyFile(Path(config.keys))
+    if config.access.keys:
+        return KeyFile(Path(config.access.keys))
     open_to_others = [address for address in (config.grpc, config.http) if address and not is_local(address)]
     return MadeKey() if open_to_others else None

@@ -47,7 +47,7 @@ class Legs:
         placement = self._reach.fleet.place(member, Need.of(attempt), now, _lost(Role.PREFILL, sink), computes=True)
         hello = member.hello
         call = run_prefill(
-            self._reach.links.to(hello.address, hello.epoch),
+            self._reach.links.to(hello),
             hello,
             self._reach.router_epoch,
             attempt,

@@ -3,7 +3,8 @@
 import grpc
 
 from common.net.background import Background
-from common.net.channel import open_channel
+from common.net.dial import Dial
+from common.types.member import Hello
 
 Peer = tuple[str, int]
 """Address and epoch: a restarted worker never inherits its predecessor's connection."""
@@ -12,14 +13,16 @@ Peer = tuple[str, int]
 class Links:
     """Owns the channels; whoever uses one must not close it."""
 
-    def __init__(self) -> None:
+    def __init__(self, dial: Dial) -> None:
+        self._dial = dial
         self._channels: dict[Peer, grpc.aio.Channel] = {}
         self._closing = Background()
 
-    def to(self, address: str, epoch: int) -> grpc.aio.Channel:
-        channel = self._channels.get((address, epoch))
+    def to(self, member: Hello) -> grpc.aio.Channel:
+        peer = (member.address, member.epoch)
+        channel = self._channels.get(peer)
         if channel is None:
-            channel = self._channels[address, epoch] = open_channel(address)
+            channel = self._channels[peer] = self._dial.open(member.address, member.role.value)
         return channel
 
     def keep(self, alive: frozenset[Peer]) -> None:

@@ -1,5 +1,6 @@
 """The fleet and the ways to it: channels and sessions live exactly as long as the process they lead to."""
 
+from common.net.dial import Dial
 from common.types.ids import Role
 from common.types.member import Hello
 from router.fleet import FleetView
@@ -10,10 +11,10 @@ from router.session import Sessions
 class Reach:
     """What every dispatch uses to get to members."""
 
-    def __init__(self, fleet: FleetView, router_epoch: int) -> None:
+    def __init__(self, fleet: FleetView, router_epoch: int, dial: Dial) -> None:
         self.fleet = fleet
         self.router_epoch = router_epoch
-        self.links = Links()
+        self.links = Links(dial)
         self.sessions = Sessions(self.links, router_epoch)
         self._introduced: dict[Hello, frozenset[Hello]] = {}
         fleet.watch(self._keep)

@@ -13,15 +13,17 @@ import grpc
 from baton.v1.fleet_pb2_grpc import add_FleetServicer_to_server
 from baton.v1.inference_pb2_grpc import add_InferenceServicer_to_server
 from common.net.background import Background
+from common.net.dial import Dial
 from common.net.health import Health
 from common.net.interceptors import CallLimit
+from common.net.peers import ROUTER
 from common.net.server import bind, make_server, split_address
 from common.types.config import RouterConfig
 from common.types.errors import StartupError
 from common.types.ids import new_epoch
+from router.doors import Door, Doors, make_doors
 from router.fleet import FleetView, Served
 from router.http.gateway import Gateway
-from router.keys import KeyRing, open_keys
 from router.overview import keep_history
 from router.policy.route import ModeRule
 from router.pulse import Pulse
@@ -30,7 +32,6 @@ from router.routing import Rules
 from router.served_model import ServedModel
 from router.service_fleet import FleetService
 from router.service_inference import InferenceService
-from router.service_keys import KeyCheck
 from router.serving import Serving
 
 INFERENCE, FLEET = "baton.v1.Inference", "baton.v1.Fleet"
@@ -44,17 +45,17 @@ LEAST_STREAMS = 1024
 class Router:
     """Made by `start`; `drain`, then `stop`."""
 
-    def __init__(self, config: RouterConfig, model: ServedModel, gateway: Gateway, keys: KeyRing | None) -> None:
+    def __init__(self, config: RouterConfig, model: ServedModel, gateway: Gateway, doors: Doors) -> None:
         now = asyncio.get_running_loop().time()
         epoch = new_epoch()
         self._config = config
-        self._keys = keys
+        self._doors = doors
         self.fleet = FleetView(Served(model.id, model.fingerprint, config.cache_key.encode()))
-        self._reach = Reach(self.fleet, epoch)
+        self._reach = Reach(self.fleet, epoch, Dial.of(config.cache_key, config.access.fleet_tls, ROUTER))
         rules = Rules(ModeRule(config.mode), config.max_attempts, config.timeouts.handoff_s)
         self.serving = Serving(model, self._reach, config, rules, now)
-        if keys is not None:
-            keys.on_refused = self.serving.tally.refuse
+        if doors.keys is not None:
+            doors.keys.on_refused = self.serving.tally.refuse
         self._inference = InferenceService(self.serving, config)
         self._gateway = gateway
         self.http_address = gateway.address
@@ -72,13 +73,13 @@ class Router:
         tell: Callable[[str], None] = lambda text: None,
     ) -> "Router":
         """Raises StartupError, with nothing left open. `say` hears of phases, `tell` of what is worth a line."""
-        keys = open_keys(config, tell)
-        gateway = await Gateway.open(config, keys)
+        doors = make_doors(config, tell)
+        gateway = await Gateway.open(config, doors)
         try:
             say(f"reading the tokenizer of {config.model}")
             gateway.phase("reading the tokenizer")
             model = await asyncio.to_thread(ServedModel.load, Path(config.model), config.model_id)
-            router = cls(config, model, gateway, keys)
+            router = cls(config, model, gateway, doors)
         except StartupError:
             await gateway.stop()
             raise
@@ -111,9 +112,9 @@ class Router:
         config = self._config
         fleet_health = await Health.open((FLEET,))
         register = partial(add_FleetServicer_to_server, self._fleet_service)
-        check = [] if self._keys is None else [KeyCheck(self._keys)]
-        workers = make_server([register, fleet_health.register], interceptors=check)
-        self.fleet_address = await self._serve(workers, config.fleet, config.expose)
+        doors = self._doors
+        workers = make_server([register, fleet_health.register], interceptors=doors.fleet.checks)
+        self.fleet_address = await self._serve(workers, config.fleet, doors.fleet)
         await fleet_health.set_serving(True)
         self._health = await Health.open((INFERENCE,))
         register = partial(add_InferenceServicer_to_server, self._inference)
@@ -121,15 +122,15 @@ class Router:
         clients = make_server(
             [register, self._health.register],
             max_concurrent_streams=max(LEAST_STREAMS, CALLS_PER_REQUEST * config.max_requests),
-            interceptors=[*check, limit],
+            interceptors=[*doors.clients.checks, limit],
         )
         self._background.spawn(Pulse(self._health, self.serving, self.fleet).follow())
         self._background.spawn(keep_history(self.serving, self.fleet))
-        self.grpc_address = await self._serve(clients, config.grpc, config.expose or self._keys is not None)
+        self.grpc_address = await self._serve(clients, config.grpc, doors.clients)
 
-    async def _serve(self, server: grpc.aio.Server, address: str, expose: bool) -> str:
+    async def _serve(self, server: grpc.aio.Server, address: str, door: Door) -> str:
         """Returns where it can be reached: the port that was free when 0 was asked for."""
         self._servers.append(server)
-        port = bind(server, address, expose=expose)
+        port = bind(server, address, expose=door.expose, credentials=door.credentials())
         await server.start()
         return address if address.startswith("unix:") else f"{split_address(address)[0]}:{port}"

@@ -13,7 +13,8 @@ import grpc
 from baton.v1 import fleet_pb2, fleet_pb2_grpc
 from common.net.background import Background
 from common.net.convert_fleet import hello_from_proto, hello_to_proto, load_from_proto, load_to_proto
-from common.types.errors import InvalidRequest, Unavailable, invalid
+from common.net.peers import roles_of
+from common.types.errors import Forbidden, InvalidRequest, Unavailable, invalid
 from common.types.timeouts import Timeouts
 from router.fleet import FleetView
 from router.membership import DrainCommand, Membership, ResumeCommand
@@ -36,7 +37,7 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
 
     async def Join(self, request_iterator: Requests, context: Context) -> None:
         requests = aiter(request_iterator)
-        membership = await self._admit(requests)
+        membership = await self._admit(requests, roles_of(context))
         try:
             async with asyncio.TaskGroup() as tasks:
                 reader = tasks.create_task(self._read(membership, requests))
@@ -62,7 +63,7 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         _log.info("resumed", extra={"member": request.member})
         return fleet_pb2.ResumeResponse()
 
-    async def _admit(self, requests: Requests) -> Membership:
+    async def _admit(self, requests: Requests, roles: frozenset[str]) -> Membership:
         try:
             async with asyncio.timeout(self._timeouts.dead_s):
                 first = await anext(requests, None)
@@ -71,6 +72,8 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         if first is None or first.WhichOneof("report") != "hello":
             raise invalid("report", "the first message must be hello")
         hello = hello_from_proto(first.hello)
+        if roles and hello.role.value not in roles:
+            raise Forbidden("the certificate is of another role than the worker says to have")
         try:
             membership = self._fleet.join(hello, asyncio.get_running_loop().time())
         except InvalidRequest as error:

@@ -195,7 +195,7 @@ class Sessions:
         if open_one is not None and not open_one[0].ended:
             return open_one[0]
         session = Session(member, self._router_epoch)
-        self._sessions[peer] = (session, self._running.spawn(session.run(self._links.to(*peer))))
+        self._sessions[peer] = (session, self._running.spawn(session.run(self._links.to(member))))
         return session
 
     def keep(self, alive: frozenset[Peer]) -> None:

@@ -67,7 +67,7 @@ def _read() -> str | None:
 
 
 async def _open(config: AskConfig) -> Client:
-    return Client(config.grpc, api_key=config.api_key, deadline_s=config.deadline_s)
+    return Client(config.grpc, api_key=config.api_key, tls_ca=config.tls_ca, deadline_s=config.deadline_s)
 
 
 async def _answer(client: Client, config: AskConfig, turns: list[Message], answer: list[str]) -> None:

@@ -24,7 +24,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 async def _generate(config: AskConfig, prompt: str) -> None:
-    client = Client(config.grpc, api_key=config.api_key, deadline_s=config.deadline_s)
+    client = Client(config.grpc, api_key=config.api_key, tls_ca=config.tls_ca, deadline_s=config.deadline_s)
     inside_line = False
     try:
         async with client, aclosing(client.generate(prompt, **asking_of(config))) as events:

@@ -21,7 +21,9 @@ def run(argv: Sequence[str]) -> int:
 
 
 async def _act(config: PoolConfig) -> None:
-    async with Fleet(config.fleet, api_key=config.api_key, deadline_s=config.deadline_s) as fleet:
+    async with Fleet(
+        config.fleet, api_key=config.api_key, fleet_tls=config.fleet_tls, deadline_s=config.deadline_s
+    ) as fleet:
         if config.action == "drain":
             await fleet.drain(config.member, leave=config.leave)
             print(f"{config.member} takes nothing new" + (" and leaves once it holds nothing" if config.leave else ""))

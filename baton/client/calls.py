@@ -5,6 +5,7 @@ Repeated is only what changes nothing, and only for errors that say "later". Kno
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import grpc
@@ -27,14 +28,25 @@ class Unreachable(Unavailable):
     """Nothing answers at the target."""
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the caller shows, and what it wants to be shown: `host` instead of what the target names."""
+
+    api_key: str = field(default="", repr=False)
+    credentials: grpc.ChannelCredentials | None = None
+    host: str = ""
+
+
 class Calls:
     """One channel to one target, and the patience of its owner."""
 
-    def __init__(self, target: str, api_key: str, deadline_s: float, max_tries: int) -> None:
+    def __init__(self, target: str, proof: Proof, deadline_s: float, max_tries: int) -> None:
         asyncio.get_running_loop()  # a channel belongs to the loop it was made in: without one, fail here and clearly
         self.target = target
-        self.channel = open_channel(target, max_message_bytes=MAX_MESSAGE_BYTES)
-        self.metadata = authorization(api_key)
+        self.channel = open_channel(
+            target, max_message_bytes=MAX_MESSAGE_BYTES, credentials=proof.credentials, host=proof.host
+        )
+        self.metadata = authorization(proof.api_key)
         self._deadline_s = deadline_s
         self._max_tries = max_tries
 

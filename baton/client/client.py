@@ -8,11 +8,12 @@ from typing import Any, Self, Unpack
 import grpc
 
 from baton.client import read
-from baton.client.calls import Calls, outcome
+from baton.client.calls import Calls, Proof, outcome
 from baton.client.gather import Gathered
 from baton.client.prompts import Asking, Chat, Message, Prompt, as_chat, generate_request, tokenize_request
 from baton.client.results import Accepted, Completion, Event, Model, Tokens
 from baton.v1 import inference_pb2, inference_pb2_grpc
+from common.net.tls import ca_credentials
 from common.types.config import GRPC
 from common.types.errors import Overloaded, Unavailable
 
@@ -22,11 +23,15 @@ class Client:
 
     `deadline_s` is for each call as a whole, tries included, unless the call names its own. A call is tried up to
     `max_tries` times when the router says "later" or cannot be reached; a generation only until it was accepted.
+    With `tls_ca`, a file of certificates or `system`, the router must prove to be who the target names.
     Failures are `BatonError`s (common/types/errors.py).
     """
 
-    def __init__(self, target: str = GRPC, *, api_key: str = "", deadline_s: float = 600.0, max_tries: int = 3) -> None:
-        self._calls = Calls(target, api_key, deadline_s, max_tries)
+    def __init__(
+        self, target: str = GRPC, *, api_key: str = "", tls_ca: str = "", deadline_s: float = 600.0, max_tries: int = 3
+    ) -> None:
+        proof = Proof(api_key, ca_credentials(tls_ca) if tls_ca else None)
+        self._calls = Calls(target, proof, deadline_s, max_tries)
         self._inference = inference_pb2_grpc.InferenceStub(self._calls.channel)
 
     async def __aenter__(self) -> Self:

@@ -4,17 +4,32 @@ from types import TracebackType
 from typing import Self
 
 from baton.client import read
-from baton.client.calls import Calls
+from baton.client.calls import Calls, Proof
 from baton.client.results import Member
 from baton.v1 import fleet_pb2, fleet_pb2_grpc
+from common.net.peers import OPERATOR, ROUTER, fleet_files, host_of
 from common.types.config import FLEET
 
 
 class Fleet:
-    """Lists and steers the members of a router's fleet. All calls may be repeated: each says how things should be."""
+    """Lists and steers the members of a router's fleet. All calls may be repeated: each says how things should be.
 
-    def __init__(self, target: str = FLEET, *, api_key: str = "", deadline_s: float = 10.0, max_tries: int = 3) -> None:
-        self._calls = Calls(target, api_key, deadline_s, max_tries)
+    `fleet_tls` is a folder with an operator's certificate, for a fleet that asks for one.
+    """
+
+    def __init__(
+        self,
+        target: str = FLEET,
+        *,
+        api_key: str = "",
+        fleet_tls: str = "",
+        deadline_s: float = 10.0,
+        max_tries: int = 3,
+    ) -> None:
+        proof = Proof(api_key)
+        if fleet_tls:
+            proof = Proof(api_key, fleet_files(fleet_tls, OPERATOR).channel_credentials(), host_of(ROUTER))
+        self._calls = Calls(target, proof, deadline_s, max_tries)
         self._fleet = fleet_pb2_grpc.FleetStub(self._calls.channel)
 
     async def __aenter__(self) -> Self:

@@ -18,10 +18,10 @@ from common.net.background import Background
 from common.net.dial import Dial
 from common.net.health import Health
 from common.net.join import Membership, Orders
+from common.net.peers import PeerCheck
 from common.net.server import bind, make_server, split_address
 from common.types.config import WorkerConfig
 from common.types.errors import StartupError
-from common.types.keys import fleet_key
 from common.types.member import FetchTotals, Hello, Load, StepTotals
 from common.types.timeouts import Timeouts
 
@@ -75,7 +75,7 @@ class Host:
         totals: Callable[[], StepTotals] = StepTotals,
     ) -> None:
         self._config = config
-        self.dial = Dial(fleet_key(config.cache_key)) if config.cache_key else Dial()
+        self.dial = Dial()
         self._clock = clock
         self._totals = totals
         self._most_quarantined = config.timeouts.quarantine_share * num_blocks
@@ -90,10 +90,17 @@ class Host:
 
     async def start(self, hello: Hello) -> None:
         """Listens, reports healthy, and keeps itself joined to every router."""
+        config, role = self._config, hello.role.value
+        self.dial = Dial.of(config.cache_key, config.fleet_tls, role)
+        tls = self.dial.tls
         self._health = await Health.open(self._side.service_names())
-        self._server = make_server([self._side.register, self._health.register])
+        self._server = make_server(
+            [self._side.register, self._health.register], interceptors=[PeerCheck()] if tls else []
+        )
         try:
-            port = bind(self._server, self._config.listen, expose=self._config.expose)
+            credentials = tls.server_credentials() if tls else None
+            expose = config.expose or tls is not None
+            port = bind(self._server, config.listen, expose=expose, credentials=credentials)
         except StartupError:
             await self._server.stop(grace=None)
             raise

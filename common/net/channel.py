@@ -34,6 +34,20 @@ def channel_options(max_message_bytes: int = CONTROL_BYTES) -> list[Option]:
     ]
 
 
-def open_channel(address: str, *, max_message_bytes: int = CONTROL_BYTES) -> grpc.aio.Channel:
-    """A channel to `host:port` or `unix:path`; it connects on first use. The caller closes it."""
-    return grpc.aio.insecure_channel(address, options=channel_options(max_message_bytes))
+def open_channel(
+    address: str,
+    *,
+    max_message_bytes: int = CONTROL_BYTES,
+    credentials: grpc.ChannelCredentials | None = None,
+    host: str = "",
+) -> grpc.aio.Channel:
+    """A channel to `host:port` or `unix:path`; it connects on first use. The caller closes it.
+
+    With credentials it is TLS, and the other end must prove to be `host`, if given, instead of what the address names.
+    """
+    chosen = channel_options(max_message_bytes)
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, options=chosen)
+    if host:
+        chosen.append(("grpc.ssl_target_name_override", host))
+    return grpc.aio.secure_channel(address, credentials, options=chosen)

@@ -22,6 +22,7 @@ from common.net import wire
 from common.net.convert_fleet import hello_to_proto, load_to_proto
 from common.net.dial import Dial
 from common.net.errors import from_rpc_error
+from common.net.peers import ROUTER
 from common.types.errors import BatonError, PeerLost
 from common.types.member import Hello, Load
 from common.types.timeouts import Timeouts
@@ -164,7 +165,7 @@ class _Stream:
         self._call: _Call | None = None
 
     async def __aenter__(self) -> "_Stream":
-        self._channel = self._dial.open(self._address)
+        self._channel = self._dial.open(self._address, ROUTER)
         self._call = fleet_pb2_grpc.FleetStub(self._channel).Join(metadata=self._dial.metadata)
         return self
 

@@ -67,15 +67,17 @@ def make_server(
     return server
 
 
-def bind(server: grpc.aio.Server, address: str, *, expose: bool = False) -> int:
+def bind(
+    server: grpc.aio.Server, address: str, *, expose: bool = False, credentials: grpc.ServerCredentials | None = None
+) -> int:
     """Takes the port and returns its number (of interest when 0 was asked for).
 
-    There is no TLS yet, so that anything but loopback or a unix socket needs `expose`, said by the operator.
+    Whoever calls says with `expose` whether something else than the address keeps strangers out.
     """
     check_exposed(address, expose=expose)
     try_address(address)
     try:
-        return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:
         raise StartupError(f"cannot listen on {address}", "Choose another address") from error
 

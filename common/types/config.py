@@ -5,6 +5,7 @@ Owns names, defaults and one line of help per setting. Each is a flag, a BATON_*
 
 from dataclasses import dataclass, field
 
+from common.types.access import Access
 from common.types.config_bench import BenchConfig
 from common.types.config_keys import KeysConfig
 from common.types.config_top import TopConfig
@@ -38,7 +39,6 @@ class RouterConfig:
     expose: bool = field(
         default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
     )
-    keys: str = field(default="", metadata=about("clients' keys, or off; one is made when strangers can call", "FILE"))
     max_requests: int = field(default=1024, metadata=about("most requests at once", "N", least=1))
     max_queue_tokens: int = field(
         default=262144, metadata=about("most prompt tokens admitted but not yet prefilled", "N", least=1)
@@ -61,6 +61,7 @@ class RouterConfig:
     log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
     timeouts: Timeouts = field(default=Timeouts(), metadata=about("time-outs; in seconds where they end in -s"))
     http_limits: HttpLimits = field(default=HttpLimits(), metadata=about("limits of the HTTP front"))
+    access: Access = field(default=Access(), metadata=about("who may come in; docs/security.md says how"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class WorkerConfig:
     expose: bool = field(
         default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
     )
+    fleet_tls: str = field(default="", metadata=about("folder of the fleet's certificates", "DIR"))
     metrics: str = field(
         default="", metadata=about("where to serve this worker's own metrics, if at all", "HOST:PORT", address=True)
     )
@@ -124,6 +126,10 @@ class UpConfig:
         default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
     )
     keys: str = field(default="", metadata=about("clients' keys, or off; one is made when strangers can call", "FILE"))
+    tls_cert: str = field(default="", metadata=about("certificate and chain shown to clients", "FILE"))
+    tls_key: str = field(default="", metadata=about("its private key", "FILE"))
+    tls_client_ca: str = field(default="", metadata=about("clients must show a certificate of this authority", "FILE"))
+    fleet_tls: str = field(default="", metadata=about("folder of the fleet's certificates", "DIR"))
     devices: tuple[str, ...] = field(
         default=("cpu",), metadata=about("where to compute; workers take them in turn", "cpu|cuda[:N],...", device=True)
     )
@@ -147,6 +153,7 @@ class AskConfig:
     )
     grpc: str = field(default=GRPC, metadata=about("the router", "HOST:PORT", address=True))
     api_key: str = field(default="", repr=False, metadata=about("a key, where the router takes one", secret=True))
+    tls_ca: str = field(default="", metadata=about("authority of the router's certificate, or system", "FILE"))
     model_id: str = field(default="", metadata=about("which model; may be empty when one is served", "NAME"))
     max_tokens: int = field(default=128, metadata=about("longest answer", "N", least=1))
     temperature: float = field(default=1.0, metadata=about("0 always takes the likeliest token", "X", least=0))
@@ -177,6 +184,7 @@ class PoolConfig:
     api_key: str = field(
         default="", repr=False, metadata=about("an admin key, where the router takes one", secret=True)
     )
+    fleet_tls: str = field(default="", metadata=about("folder with an operator's certificate", "DIR"))
     leave: bool = field(default=False, metadata=about("drain: the member ends once it holds nothing"))
     deadline_s: float = field(default=10.0, metadata=about("longest time to wait", "S", least=0.001))
 

@@ -82,7 +82,7 @@ def _plain(option: Option) -> str:
 
 
 def _short(option: Option) -> str:
-    return f"{option.flag} {option.default:g}"
+    return f"{option.flag} {_value(option) if option.kind is str else f'{option.default:g}'}"
 
 
 def _wrap(parts: list[str]) -> list[str]:

@@ -1,11 +1,11 @@
 """The HTTP front of one router as a whole: it listens first, answers probes, and serves once there is something to."""
 
 from common.types.config import RouterConfig
+from router.doors import Doors
 from router.fleet import FleetView
 from router.http.app import build
 from router.http.front import Front
 from router.http.server import HttpServer
-from router.keys import KeyRing
 from router.serving import Serving
 
 GRACE_S = 0.5
@@ -18,13 +18,12 @@ class Gateway:
         self._front, self._server = front, server
 
     @classmethod
-    async def open(cls, config: RouterConfig, keys: KeyRing | None) -> "Gateway":
+    async def open(cls, config: RouterConfig, doors: Doors) -> "Gateway":
         """Raises StartupError when the address cannot be had."""
-        front = Front(config, keys)
+        front = Front(config, doors.keys)
         if not config.http:
             return cls(front, None)
-        expose = config.expose or keys is not None
-        return cls(front, await HttpServer.open(build(front), config, expose, GRACE_S))
+        return cls(front, await HttpServer.open(build(front), config, doors.clients, GRACE_S))
 
     @property
     def address(self) -> str:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from common.net.server import check_exposed, split_address, try_address
 from common.types.config import RouterConfig
 from common.types.errors import StartupError
+from router.doors import Door
 from router.http.protocol import connection_class
 
 BACKLOG = 2048
@@ -36,9 +37,10 @@ class HttpServer:
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @classmethod
-    async def open(cls, app: ASGIApp, config: RouterConfig, expose: bool, grace_s: float) -> "HttpServer":
+    async def open(cls, app: ASGIApp, config: RouterConfig, door: Door, grace_s: float) -> "HttpServer":
         """Raises StartupError when the address cannot be had. Connections are taken from now on."""
-        check_exposed(config.http, expose=expose)
+        check_exposed(config.http, expose=door.expose)
+        tls = None if door.tls is None else door.tls.server_context()
         try_address(config.http)
         listener = _listen(config.http)
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what clients do wrong is told to them
@@ -55,6 +57,7 @@ class HttpServer:
             timeout_keep_alive=round(config.http_limits.idle_s),
             timeout_graceful_shutdown=max(1, round(grace_s)),
             backlog=BACKLOG,
+            ssl_context_factory=None if tls is None else lambda config, make: tls,
         )
         server = _Server(settings)
         return cls(server, listener, asyncio.get_running_loop().create_task(server.serve([listener])))

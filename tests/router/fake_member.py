@@ -9,7 +9,8 @@ from baton.v1 import fleet_pb2, fleet_pb2_grpc
 from common.net.background import Background
 from common.net.convert_fleet import hello_to_proto, load_to_proto
 from common.net.dial import Dial
-from common.net.server import make_server
+from common.net.peers import ROUTER
+from common.net.server import bind, make_server
 from common.types.member import Hello, Load
 
 HEARTBEAT_S = 0.2
@@ -18,8 +19,10 @@ HEARTBEAT_S = 0.2
 class FakeMember:
     """Joins with `start`. What the router commands is kept in `commands`."""
 
-    def __init__(self, hello: Hello, register: Callable[[grpc.aio.Server], None] | None = None) -> None:
-        self.hello = hello
+    def __init__(
+        self, hello: Hello, register: Callable[[grpc.aio.Server], None] | None = None, dial: Dial = Dial()
+    ) -> None:
+        self.hello, self.dial = hello, dial
         self.commands: list[str] = []
         self.lost = asyncio.Event()
         self.load = Load(num_free_blocks=hello.num_blocks)
@@ -31,12 +34,13 @@ class FakeMember:
     async def serve(self) -> str:
         """Listens; returns the address to join with."""
         self._server = make_server([self._register] if self._register else [])
-        port = self._server.add_insecure_port("127.0.0.1:0")
+        tls = self.dial.tls
+        port = bind(self._server, "127.0.0.1:0", credentials=tls.server_credentials() if tls else None)
         await self._server.start()
         return f"127.0.0.1:{port}"
 
-    def join(self, fleet_address: str, dial: Dial = Dial()) -> "asyncio.Task[None]":
-        return self._tie.spawn(self._run(fleet_address, dial))
+    def join(self, fleet_address: str) -> "asyncio.Task[None]":
+        return self._tie.spawn(self._run(fleet_address))
 
     def report(self, load: Load) -> None:
         self.load = load
@@ -57,9 +61,9 @@ class FakeMember:
         if self._server is not None:
             await self._server.stop(None)
 
-    async def _run(self, fleet_address: str, dial: Dial) -> None:
-        channel = dial.open(fleet_address)
-        call = fleet_pb2_grpc.FleetStub(channel).Join(metadata=dial.metadata)
+    async def _run(self, fleet_address: str) -> None:
+        channel = self.dial.open(fleet_address, ROUTER)
+        call = fleet_pb2_grpc.FleetStub(channel).Join(metadata=self.dial.metadata)
         try:
             await call.write(fleet_pb2.JoinRequest(hello=hello_to_proto(self.hello)))
             async with asyncio.TaskGroup() as tasks:

@@ -82,7 +82,7 @@ class Rig:
         self.workers: dict[str, Worker] = {}
         self.lenders: dict[str, FakePrefill] = {}
 
-    async def add(self, role: Role, name: str, *, epoch: int = 1, fleet_key: str = "", **changes: Any) -> Worker:
+    async def add(self, role: Role, name: str, *, epoch: int = 1, dial: Dial = Dial(), **changes: Any) -> Worker:
         """Returns once the router knows it."""
         script = Script()
         if role is Role.PREFILL:
@@ -94,10 +94,10 @@ class Rig:
             register = partial(add_DecodeServicer_to_server, service)
         model = self.router.serving.model
         known = {"model": model.id, "model_fingerprint": model.fingerprint, "epoch": epoch}
-        member = FakeMember(hello(name, role, **known | changes), register)
+        member = FakeMember(hello(name, role, **known | changes), register, dial)
         member.hello = dataclasses.replace(member.hello, address=await member.serve())
         worker = self.workers[name] = Worker(member, script, service)
-        member.join(self.router.fleet_address, Dial(fleet_key))
+        member.join(self.router.fleet_address)
         await self.until(lambda: any(m.hello == member.hello for m in self.router.fleet.members()))
         return worker
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from common.types.access import Access
 from common.types.config import RouterConfig
 from common.types.errors import BatonError, Forbidden, Overloaded, StartupError, Unauthenticated
 from common.types.keys import Key, digest_of, fleet_key, line_of, new_key
@@ -172,8 +173,8 @@ def test_a_file_that_cannot_be_used_stops_the_start(tmp_path: Path, content: byt
         KeyFile(path).read()
 
 
-def config(**changes: object) -> RouterConfig:
-    return RouterConfig(model="m", **({"cache_key": "shared"} | changes))  # type: ignore[arg-type]
+def config(keys: str = "", **changes: str) -> RouterConfig:
+    return RouterConfig(model="m", access=Access(keys=keys), **({"cache_key": "shared"} | changes))  # type: ignore[arg-type]
 
 
 def test_keys_are_on_when_asked_for_or_when_strangers_can_call(tmp_path: Path) -> None:

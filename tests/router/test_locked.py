@@ -16,7 +16,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from baton.v1 import fleet_pb2, inference_pb2
-from common.net.dial import authorization
+from common.net.dial import Dial, authorization
+from common.types.access import Access
 from common.types.keys import Key, digest_of, fleet_key, line_of
 from router.http import routes
 from router.keys import Needs
@@ -68,7 +69,7 @@ async def ask(fleet: Rig, method: str, path: str, key: str = "", body: object = 
 async def locked(folder: Path) -> AsyncIterator[Rig]:
     path = folder / "keys"
     path.write_text("".join(line_of(key) + "\n" for key in KEYS))
-    async with rig(folder, keys=str(path)) as fleet:
+    async with rig(folder, access=Access(keys=str(path))) as fleet:
         yield fleet
 
 
@@ -157,8 +158,8 @@ async def test_a_key_serves_until_its_limit_and_the_limit_is_named(tmp_path: Pat
 
 async def test_tokens_are_limited_over_both_fronts(tmp_path: Path) -> None:
     async with locked(tmp_path) as fleet:
-        await fleet.prefill(fleet_key=FLEET)
-        await fleet.decode(fleet_key=FLEET)
+        await fleet.prefill(dial=Dial(FLEET))
+        await fleet.decode(dial=Dial(FLEET))
         body = {"model": "tiny", "prompt": "hello", "max_tokens": 20, "seed": 0}
         assert (await ask(fleet, "POST", "/v1/completions", LIMITED, body)).status == 200
         generate = fleet.inference.Generate(
@@ -172,8 +173,8 @@ async def test_tokens_are_limited_over_both_fronts(tmp_path: Path) -> None:
 
 async def test_tenants_share_no_prefix_cache(tmp_path: Path) -> None:
     async with locked(tmp_path) as fleet:
-        prefill = await fleet.prefill(fleet_key=FLEET)
-        await fleet.decode(fleet_key=FLEET)
+        prefill = await fleet.prefill(dial=Dial(FLEET))
+        await fleet.decode(dial=Dial(FLEET))
         body = {"model": "tiny", "prompt": "hello", "max_tokens": 3}
         for key in (ALICE, ADMIN, ALICE):
             assert (await ask(fleet, "POST", "/v1/completions", key, body)).status == 200
