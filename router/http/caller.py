@@ -78,7 +78,7 @@ class Caller:
         """There will be a stream: its headers go with the first write, or without one after a while."""
         self._headers = headers
         self._since = self._loop.time()
-        self._timer = self._loop.call_later(self._patience.headers_s, self._tick)
+        self._ring_when_due()
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """Waits while the connection holds as much unread as it may."""
@@ -98,6 +98,7 @@ class Caller:
             if not self.started:
                 await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
                 self.started = True
+                self._ring_when_due()
 
     def _due(self) -> float:
         if not self.started:
@@ -112,9 +113,15 @@ class Caller:
                 self._leave(f"the client read nothing for {self._patience.stalled_s:g} s")
                 return
             self._comment = self._loop.create_task(self.write(KEEP_ALIVE))
-            self._timer = self._loop.call_at(now + self._patience.keep_alive_s, self._tick)
-        else:
-            self._timer = self._loop.call_at(self._due(), self._tick)
+            self._since = now
+        self._ring_when_due()
+
+    def _ring_when_due(self) -> None:
+        """Or sooner: a write that begins to wait meanwhile does not set the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        latest = self._loop.time() + self._patience.stalled_s
+        self._timer = self._loop.call_at(min(self._due(), latest), self._tick)
 
     async def _watch(self) -> None:
         """A body that was received is followed by nothing but the client's leaving."""

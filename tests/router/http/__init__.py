@@ -1,0 +1,1 @@
+"""The HTTP front over a real router, with fake workers or a tiny model."""

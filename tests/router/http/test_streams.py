@@ -1,0 +1,185 @@
+"""Streams over real sockets: when headers go out, what keeps them alive, and how they end when something breaks."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from baton.v1 import decode_pb2
+from common.types.http import HttpLimits
+from common.types.timeouts import Timeouts
+from tests.router.http.pair import Pair, pair
+from tests.router.http.wire import ask, connected, post
+from tests.router.script import PATIENCE_S
+
+PATH = "/v1/completions"
+NEVER, SOON = 1000.0, 0.02
+
+
+async def idle(fleet: Pair) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        await fleet.rig.router.serving.idle.wait()
+
+
+async def drain_into(texts: list[str], stream: Any) -> None:
+    async for chunk in stream:
+        texts.append(chunk.choices[0].text)
+
+
+async def test_headers_say_what_follows(tmp_path: Path) -> None:
+    async with pair(tmp_path) as fleet, connected(fleet.address) as wire:
+        await wire.post(PATH, prompt="hi", stream=True, max_tokens=1)
+        head = await wire.head()
+        assert head.status == 200
+        assert head.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert head.headers["cache-control"] == "no-cache"
+        assert head.headers["x-request-id"].startswith("r-")
+
+
+async def test_headers_wait_for_a_token_only_so_long(tmp_path: Path) -> None:
+    limits = HttpLimits(stream_headers_s=SOON, keep_alive_s=NEVER)
+    async with pair(tmp_path, limits) as fleet, connected(fleet.address) as wire:
+        fleet.prefill.script.hold("first")
+        await wire.post(PATH, prompt="hi", stream=True, max_tokens=1, seed=0)
+        assert (await wire.head()).status == 200
+        assert await wire.chunk() == b": keep-alive\n\n"
+        fleet.prefill.script.release("first")
+        events = [event async for event in wire.events()]
+        assert events[0]["choices"][0]["text"] == "a"
+
+
+async def test_comments_keep_a_quiet_stream_alive(tmp_path: Path) -> None:
+    limits = HttpLimits(stream_headers_s=NEVER, keep_alive_s=SOON)
+    async with pair(tmp_path, limits) as fleet, connected(fleet.address) as wire:
+        fleet.decode.script.hold("token 2")
+        await wire.post(PATH, prompt="hi", stream=True, max_tokens=4, seed=0)
+        await wire.head()
+        text = b""
+        while text.count(b": keep-alive\n\n") < 3:
+            text += await wire.chunk()
+        fleet.decode.script.release("token 2")
+        while piece := await wire.chunk():
+            text += piece
+        events = [json.loads(line[6:]) for line in text.split(b"\n\n") if line.startswith(b"data: {")]
+        assert "".join(event["choices"][0]["text"] for event in events) == "abcd"
+
+
+async def test_an_error_before_the_first_token_keeps_its_status(tmp_path: Path) -> None:
+    async with pair(tmp_path, HttpLimits(stream_headers_s=NEVER), default_deadline_s=0.1) as fleet:
+        fleet.prefill.script.hold("first")
+        for streamed in (True, False):
+            answer = await post(fleet.address, PATH, prompt="hi", stream=streamed)
+            assert (answer.status, answer.error["type"]) == (504, "timeout_error")
+        fleet.prefill.script.release("first")
+
+
+async def test_a_later_error_is_the_last_event(tmp_path: Path) -> None:
+    async with pair(tmp_path, default_deadline_s=0.5) as fleet, connected(fleet.address) as wire:
+        fleet.decode.script.hold("token 2")
+        await wire.post(PATH, prompt="hi", stream=True, max_tokens=9, seed=0)
+        assert (await wire.head()).status == 200
+        *chunks, last = [event async for event in wire.events()]
+        assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == "ab"
+        assert last["error"]["type"] == "timeout_error"
+        assert last["error"]["code"] == "deadline_passed"
+        fleet.decode.script.release("token 2")
+        answer = await post(fleet.address, PATH, prompt="hi", max_tokens=2, seed=0)
+        assert answer.json["choices"][0]["text"] == "ab"
+
+
+async def test_the_official_client_raises_what_the_last_event_says(tmp_path: Path) -> None:
+    from openai import APIError
+
+    async with pair(tmp_path, default_deadline_s=0.5) as fleet, fleet.client() as client:
+        fleet.decode.script.hold("token 2")
+        stream = await client.completions.create(model="tiny", prompt="hi", stream=True, max_tokens=9, seed=0)
+        texts: list[str] = []
+        with pytest.raises(APIError, match="the deadline passed") as caught:
+            await drain_into(texts, stream)
+        assert "".join(texts) == "ab"
+        assert caught.value.code == "deadline_passed"
+        fleet.decode.script.release("token 2")
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(("worker", "step"), [("p0", "started"), ("d0", "token 3")])
+async def test_a_client_that_hangs_up_cancels_both_legs(tmp_path: Path, streamed: bool, worker: str, step: str) -> None:
+    async with pair(tmp_path) as fleet:
+        script = fleet.rig.workers[worker].script
+        script.hold(step)
+        async with connected(fleet.address) as wire:
+            await wire.post(PATH, prompt="hi", stream=streamed, max_tokens=9)
+            await script.saw(step)
+        await fleet.prefill.script.saw("cancelled" if worker == "p0" else "closed")
+        if worker == "d0":
+            await fleet.decode.script.saw("cancelled")
+        await idle(fleet)
+        script.release(step)
+
+
+async def test_a_reader_that_stalls_is_cut(tmp_path: Path) -> None:
+    """The answer is longer than what sockets and buffers hold."""
+    async with pair(tmp_path, timeouts=Timeouts(stalled_reader_s=0.2)) as fleet:
+        async with connected(fleet.address, receive_bytes=4096) as wire:
+            transport: Any = wire.writer.transport
+            transport.pause_reading()
+            await wire.post(PATH, prompt="hi", n=4, max_tokens=480, stream=True, logprobs=20)
+            await fleet.prefill.script.saw("first")
+            await idle(fleet)
+            transport.resume_reading()
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError, ValueError)):
+                [event async for event in wire.events()]
+        answer = await post(fleet.address, PATH, prompt="hi", max_tokens=2, seed=0)
+        assert answer.json["choices"][0]["text"] == "ab"
+
+
+async def test_a_lost_worker_in_mid_stream_is_not_seen(tmp_path: Path) -> None:
+    async with pair(tmp_path) as fleet, connected(fleet.address) as wire:
+        fleet.decode.script.hold("token 3")
+        await wire.post(PATH, prompt="hi", stream=True, max_tokens=6, seed=0)
+        await fleet.decode.script.saw("token 3")
+        await fleet.rig.decode("d1")
+        await fleet.decode.member.die()
+        await wire.head()
+        events = [event async for event in wire.events()]
+        assert "".join(event["choices"][0]["text"] for event in events[:-1]) == "abcdef"
+        fleet.decode.script.release("token 3")
+
+
+async def test_a_fleet_that_cannot_go_on_says_so_in_the_stream(tmp_path: Path) -> None:
+    async with pair(tmp_path, max_attempts=1) as fleet, connected(fleet.address) as wire:
+        fleet.decode.service.fail_kind = decode_pb2.FAILURE_KIND_INTERNAL
+        await wire.post(PATH, prompt="hi", stream=True, max_tokens=6, seed=0)
+        await wire.head()
+        *_, last = [event async for event in wire.events()]
+        assert last["error"]["code"] in ("unavailable", "internal_error")
+
+
+async def test_one_connection_serves_many_requests(tmp_path: Path) -> None:
+    async with pair(tmp_path) as fleet, connected(fleet.address) as wire:
+        for _ in range(3):
+            await wire.post(PATH, prompt="hi", stream=True, max_tokens=2, seed=0)
+            await wire.head()
+            assert [event async for event in wire.events()][-1] == "[DONE]"
+            await wire.post(PATH, prompt="hi", max_tokens=2, seed=0)
+            assert (await wire.answer()).json["choices"][0]["text"] == "ab"
+
+
+async def test_draining_refuses_and_lets_streams_end(tmp_path: Path) -> None:
+    async with pair(tmp_path) as fleet, connected(fleet.address) as wire:
+        fleet.decode.script.hold("token 2")
+        await wire.post(PATH, prompt="hi", stream=True, max_tokens=4, seed=0)
+        await wire.head()
+        draining = asyncio.create_task(fleet.rig.router.serving.drain(PATIENCE_S))
+        await asyncio.sleep(0)
+        refused = await post(fleet.address, PATH, prompt="hi")
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        state = await ask(fleet.address, "GET", "/ready")
+        assert (state.status, state.json["phase"]) == (503, "draining")
+        assert (await ask(fleet.address, "GET", "/health")).status == 200
+        fleet.decode.script.release("token 2")
+        events = [event async for event in wire.events()]
+        assert events[-1] == "[DONE]"
+        await draining
