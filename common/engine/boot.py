@@ -5,20 +5,21 @@ Owns the order and what it takes from the configuration. Knows nothing of networ
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 import torch
 
 from common.cache.storage import KVStorage
+from common.engine.device_ground import DeviceGround, cuda_ground
 from common.engine.gate import Gate
 from common.engine.limits import Limits
 from common.engine.loop import EngineLoop, OnEvents, Scheduler
 from common.engine.masks import Masks
 from common.engine.placement import parse_cores, settle_thread
 from common.engine.runner import Runner
-from common.engine.sizing import CPU_SHARE, CUDA_SHARE, choose_num_blocks, describe_pool
+from common.engine.sizing import CPU_SHARE, choose_num_blocks, describe_pool
 from common.engine.tables import BlockTables
 from common.engine.voice import Voice
 from common.engine.warm_up import warm_up
@@ -31,6 +32,7 @@ from common.models.weights import load_parameters
 from common.text.compiler import Compiler, Vocabulary
 from common.text.tokenizer import Tokenizer
 from common.types.config import WorkerConfig
+from common.types.device import CPU, Device, parse_device
 from common.types.errors import InvalidRequest, ModelError, StartupError
 from common.types.kv import DTYPE_BYTES, KVLayout
 
@@ -72,10 +74,13 @@ def boot(
     on_crash: Callable[[BaseException], None],
     machine: Machine,
     voice: Voice,
+    open_device: Callable[[Device, Voice], DeviceGround] = cuda_ground,
 ) -> Engine:
     """Takes as long as loading does; raises StartupError with the fix. See `EngineLoop` for the two callbacks."""
     voice.phase("environment")
-    _check_device(config.device)
+    where = parse_device(config.device) or Device(CPU)
+    ground = open_device(where, voice) if where.is_cuda else None
+    free = ground.meter.free if ground else machine.free_bytes
     folder = Path(config.model)
     model = ModelConfig.load(folder)
     limits = _limits(config, model)
@@ -83,26 +88,35 @@ def boot(
     dtype = model.resolve_dtype(config.dtype)
     fingerprint = model_fingerprint(folder)
     layout = model.layout(config.block_tokens, fingerprint, dtype)
-    _check_weights_fit(folder, dtype, _free_bytes(config.device, machine))
-    device = torch.device(config.device)
+    _check_weights_fit(folder, dtype, free())
+    device = ground.driver.device if ground else torch.device(CPU)
     voice.phase("kernels")
     native_library(device)
     voice.phase("load")
     parameters = load_parameters(folder, model, TORCH_DTYPES[dtype], device, voice.progress)
     voice.phase("pack")
     decoder = Decoder(model, dtype, device, parameters)
-    free_bytes = _free_bytes(config.device, machine) - _workspace_bytes(model, limits)
-    share = CPU_SHARE if config.device == "cpu" else CUDA_SHARE
-    num_blocks = choose_num_blocks(layout, limits, config.num_blocks, config.kv_memory, free_bytes, share)
+    if ground is None:
+        share, room = CPU_SHARE, free() - _workspace_bytes(model, limits)
+    else:
+        voice.phase("measure")
+        limits = replace(limits, num_ahead=1)
+        use = ground.measure(decoder, layout, limits)
+        voice.say(use.describe(config.device_share))
+        share, room = 1.0, use.room(config.device_share)
+    num_blocks = choose_num_blocks(layout, limits, config.num_blocks, config.kv_memory, room, share)
     limits = limits.within(num_blocks * layout.block_tokens)
     voice.say(describe_pool(layout, limits, num_blocks))
-    storage = KVStorage(layout, num_blocks, config.device, free_bytes)
+    storage = ground.make_storage(layout, num_blocks, room) if ground else KVStorage(layout, num_blocks, CPU, room)
     compiler = _load_compiler(folder, model, voice.say)
-    runner = Runner(decoder, storage, None if compiler is None else Masks(compiler))
+    masks = None if compiler is None else Masks(compiler)
+    runner = ground or Runner(decoder, storage, masks)
     tables = BlockTables.create(num_blocks, layout.block_tokens, config.cache_key.encode(), fingerprint)
 
     def prepare() -> None:
         settle_thread(cores, config.threads or len(cores) or machine.num_cores)
+        if ground is not None:
+            ground.open(decoder, storage, limits, masks)
         began = perf_counter()
         scheduler.learn(*warm_up(runner.run, limits, layout, num_blocks))
         # what start-up made stays for good: without this, a full collection stops a step for tens of milliseconds
@@ -111,7 +125,8 @@ def boot(
         voice.say(f"warm-up: {(perf_counter() - began) * 1000:.0f} ms on {torch.get_num_threads()} threads")
 
     scheduler = make_scheduler(limits, tables, layout)
-    loop = EngineLoop(scheduler, runner.run, on_events, on_crash, prepare)
+    settle = ground.settle if ground else (lambda: None)
+    loop = EngineLoop(scheduler, runner.run, on_events, on_crash, prepare, settle=settle)
     voice.phase("probe")
     try:
         loop.start()
@@ -139,16 +154,6 @@ def _limits(config: WorkerConfig, model: ModelConfig) -> Limits:
             "Lower max_model_tokens, or leave it out",
         )
     return Limits(config.token_budget, config.max_sequences, config.max_model_tokens or model.max_tokens)
-
-
-def _check_device(device: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        fix = "Pass --device cpu, or see what baton doctor says of the GPU and of this torch"
-        raise StartupError("torch finds no GPU that it can use", fix)
-
-
-def _free_bytes(device: str, machine: Machine) -> int:
-    return machine.free_bytes() if device == "cpu" else torch.cuda.mem_get_info(device)[0]
 
 
 def _check_weights_fit(folder: Path, dtype: str, free_bytes: int) -> None:

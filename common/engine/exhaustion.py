@@ -5,7 +5,6 @@ of how a step is run.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 
@@ -62,7 +61,7 @@ def part_of(plan: StepPlan, place: int) -> tuple[StepPlan, list[int]]:
     own = set(work.blocks)
     alone = StepPlan(
         works=(work,),
-        rows=tuple(replace(plan.rows[number], work=0) for number in rows),
+        rows=tuple(plan.rows[number]._replace(work=0) for number in rows),
         num_decode=int(place < plan.num_decode),
         copies=tuple(copy for copy in plan.copies if copy[1] in own),
         final_blocks=tuple(block for block in plan.final_blocks if block in own),

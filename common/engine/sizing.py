@@ -5,7 +5,6 @@ from common.types.errors import StartupError
 from common.types.kv import KVLayout
 
 CPU_SHARE = 0.25  # of the free memory: a prefill and a decode worker often share a machine, and weights want cache
-CUDA_SHARE = 0.9  # of a device's: it has nothing else to do
 LEAST_TOKENS = 256  # a pool that cannot hold one sequence of this length serves nobody
 _AVERAGE_TOKENS = 1024
 _MIB = 1 << 20

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """The phases of a worker, in order: environment, kernels, load, pack, probe, listen, join."""
+    """The phases of a worker, in order: environment, kernels, load, pack, (measure,) probe, (capture,) listen, join."""
 
     phase: Callable[[str], None] = lambda name: None
     say: Callable[[str], None] = lambda line: None

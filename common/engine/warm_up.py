@@ -36,6 +36,20 @@ def warm_up(
     return length, seconds
 
 
+def largest_steps(limits: Limits, layout: KVLayout, num_blocks: int) -> tuple[StepPlan, ...]:
+    """One chunk that fills a step, all sequences at once, and a chunk beside them: nothing takes more memory."""
+    length = min(limits.token_budget, limits.max_model_tokens - 1, num_blocks * layout.block_tokens)
+    rest = min(length, limits.token_budget - limits.max_sequences + 1)
+    decode = [Work(-2 - place, (0,), 0, (place % num_blocks,)) for place in range(limits.max_sequences)]
+    chunks = [Work(-1, (0,) * size, 0, range(num_blocks)) for size in (length, rest)]
+    return _plan(chunks[:1]), _plan(decode), _plan([*decode[1:], chunks[1]] if rest > 1 else decode)
+
+
+def _plan(works: list[Work]) -> StepPlan:
+    rows = [SampleRow(place, AttemptId("warm-up", 0), 0, 1, _SAMPLINGS[-1], (0, 0), 1) for place in range(len(works))]
+    return StepPlan(tuple(works), tuple(rows), sum(len(work.token_ids) == 1 for work in works))
+
+
 def _run(run: Callable[[StepPlan], StepResult], works: list[Work]) -> float:
     rows = tuple(
         SampleRow(work, AttemptId("warm-up", 0), choice, 1, sampling, (0, 0), 1)

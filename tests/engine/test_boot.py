@@ -203,9 +203,3 @@ def test_finish_reasons_come_with_the_last_token(watch: Watch) -> None:
         pass
     assert event.rows[0][1].finish is FinishReason.LENGTH
     engine.close()
-
-
-def test_a_gpu_that_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(StartupError, match=r"torch finds no GPU that it can use\. Pass --device cpu"):
-        Watch().boot(replace(configure(), device="cuda"))

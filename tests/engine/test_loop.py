@@ -267,7 +267,8 @@ def test_a_device_is_waited_for_before_anybody_hears_of_blocks_to_write_into() -
     def run(plan: StepPlan) -> StepResult:
         return StepResult((), 0.001)
 
-    loop = EngineLoop(Reserving(), run, on_events, pytest.fail, settle=lambda: order.append("settled"))
+    crashes: Queue[BaseException] = Queue()
+    loop = EngineLoop(Reserving(), run, on_events, crashes.put, settle=lambda: order.append("settled"))
     loop.start()
     loop.post(drop("a"))
     assert done.acquire(timeout=WAIT_S)
