@@ -1,5 +1,9 @@
-"""`baton doctor`: gathers the facts of this machine and prints what they mean. Changes nothing."""
+"""`baton doctor`: gathers the facts of this machine and prints what they mean. Changes nothing.
 
+With `--fleet` it also measures what carries KV from a running fleet's workers to this place.
+"""
+
+import asyncio
 import os
 import resource
 import sys
@@ -19,6 +23,19 @@ from baton.cli.findings import (
     of_open_files,
     of_versions,
 )
+from baton.cli.processor import (
+    compiler_version,
+    in_container,
+    network_namespace,
+    of_compiler,
+    of_place,
+    of_processor,
+    of_shared_memory,
+    processor_model,
+    shared_memory_failure,
+    shm_bytes,
+)
+from common.kernels.native.build import cpu_flags, levels_of
 from common.obs.memory import available_bytes, usable_cores
 from common.types.config import DoctorConfig
 from common.types.resolve import load
@@ -37,17 +54,36 @@ def run(argv: Sequence[str]) -> int:
         for finding in of_carriers(*measure_carriers(config.probe_size), config.probe_size):
             _print(finding)
             findings.append(finding)
+        if config.fleet:
+            findings += asyncio.run(_fleet(config))
     return 1 if any(finding.grade is Grade.BAD for finding in findings) else 0
 
 
+async def _fleet(config: DoctorConfig) -> list[Finding]:
+    from baton.cli.fleet_check import check_fleet
+
+    findings = []
+    async for finding in check_fleet(config):
+        _print(finding)
+        findings.append(finding)
+    return findings
+
+
 def _machine() -> list[Finding]:
+    levels = levels_of(cpu_flags())
+    level = levels[0].name if levels else None
+    gpus = _gpu_names()
     packages = {name: installed(name) for name in (*ROUTER_PACKAGES, *WORKER_PACKAGES)}
     return [
         *of_versions(tuple(sys.version_info[:3]), packages),
         of_cores(len(usable_cores()), os.cpu_count() or 1),
         of_memory(available_bytes()),
         of_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
-        of_devices(_gpu_names(), _torch_cuda()),
+        of_processor(processor_model(), cpu_flags(), level),
+        of_compiler(compiler_version(), level),
+        of_devices(gpus, _torch_cuda()),
+        of_shared_memory(shared_memory_failure(), shm_bytes(), len(gpus or ())),
+        of_place(os.geteuid(), network_namespace(), in_container()),
     ]
 
 

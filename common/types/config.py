@@ -194,6 +194,15 @@ class DoctorConfig:
     """What this machine has, what of it Baton can use, and what to do about the rest."""
 
     probe_size: int = field(default=64 << 20, metadata=about("how much to copy when measuring a transport", size=True))
+    fleet: str = field(
+        default="", metadata=about("a router whose prefill members to measure from here", "HOST:PORT", address=True)
+    )
+    api_key: str = field(
+        default="", repr=False, metadata=about("an admin key, where the router takes one", secret=True)
+    )
+    cache_key: str = field(
+        default="", repr=False, metadata=about("the fleet's key, where workers ask for it", secret=True)
+    )
 
 
 CONFIGS: tuple[type, ...] = (
