@@ -6,6 +6,7 @@ engine's own thread the steps are captured. Knows nothing of schedulers.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,7 +17,6 @@ from common.engine.device_runner import DeviceRunner
 from common.engine.exhaustion import Frugal
 from common.engine.graphs import Eager, Graphs, Steps, ladder
 from common.engine.limits import Limits
-from common.engine.masks import Masks
 from common.engine.meter import CudaMeter, Meter
 from common.engine.plan import StepPlan, StepResult
 from common.engine.stage import CudaStage, Stage
@@ -28,6 +28,9 @@ from common.models.decoder import Decoder
 from common.types.device import Device
 from common.types.errors import StartupError
 from common.types.kv import KVLayout
+
+if TYPE_CHECKING:  # what constrains needs packages that choosing does without
+    from common.engine.masks import Masks
 
 NUM_SCRATCH = 1
 
@@ -65,7 +68,7 @@ class DeviceGround:
             layout, num_blocks, available_bytes=available_bytes, driver=self.driver, num_scratch=NUM_SCRATCH
         )
 
-    def open(self, decoder: Decoder, storage: KVStorage, limits: Limits, masks: Masks | None) -> None:
+    def open(self, decoder: Decoder, storage: KVStorage, limits: Limits, masks: "Masks | None") -> None:
         """On the thread that will run the steps."""
         stage = self.make_stage()
         stage.enter()

@@ -5,6 +5,7 @@ Owns the way from a plan to tensors and back. Knows nothing of sequences, of who
 
 from itertools import pairwise
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ import torch
 from common.cache.checksum import block_checksum
 from common.cache.storage import KVStorage
 from common.engine.batch import Batcher
-from common.engine.masks import Masks
 from common.engine.plan import Sampled, StepPlan, StepResult
 from common.engine.sampler import Sampler
 from common.engine.score import score
@@ -20,11 +20,14 @@ from common.kernels.batch import Batch
 from common.models.decoder import Decoder
 from common.types.sampling import TokenLogprobs
 
+if TYPE_CHECKING:  # what constrains needs packages that choosing does without
+    from common.engine.masks import Masks
+
 
 class Runner:
     """One model over one pool of KV. One thread uses it."""
 
-    def __init__(self, decoder: Decoder, storage: KVStorage, masks: Masks | None = None) -> None:
+    def __init__(self, decoder: Decoder, storage: KVStorage, masks: "Masks | None" = None) -> None:
         self._decoder = decoder
         self._storage = storage
         self._batcher = Batcher(storage.layout.block_tokens, decoder.device)

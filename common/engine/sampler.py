@@ -6,13 +6,13 @@ for the others. Works on all rows together; only rows that ask for more cost mor
 
 from collections.abc import Sequence
 from math import isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from common.engine.adjust import Adjuster, is_adjusted
-from common.engine.masks import Masks, StepMasks
 from common.engine.plan import Sampled, SampleRow
 from common.kernels.logits import Logits
 from common.kernels.reference.gumbel import draw_keys
@@ -20,6 +20,9 @@ from common.kernels.reference.logprobs import Logprobs, logprobs
 from common.kernels.reference.mask_rows import mask_rows
 from common.kernels.reference.sample import Draws, draw_tokens
 from common.types.sampling import TokenLogprobs
+
+if TYPE_CHECKING:  # what constrains needs packages that choosing does without
+    from common.engine.masks import Masks, StepMasks
 
 Int64s = npt.NDArray[np.int64]
 
@@ -32,7 +35,7 @@ class Sampler:
     Without `masks` a row with a constraint has nothing to choose.
     """
 
-    def __init__(self, masks: Masks | None = None) -> None:
+    def __init__(self, masks: "Masks | None" = None) -> None:
         self._adjuster = Adjuster()
         self._masks = masks
 
@@ -77,7 +80,7 @@ class Sampler:
             for row, (token, fine) in enumerate(zip(tokens, usable, strict=True))
         )
 
-    def _collect(self, constrained: Int64s, usable: npt.NDArray[np.bool_]) -> StepMasks | None:
+    def _collect(self, constrained: Int64s, usable: npt.NDArray[np.bool_]) -> "StepMasks | None":
         """The masks of the constrained rows; a row without one has nothing to choose."""
         if not len(constrained):
             return None
