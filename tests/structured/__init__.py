@@ -1,0 +1,1 @@
+"""Tests of the random constraints and of those who judge them."""
