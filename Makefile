@@ -12,8 +12,11 @@ PROTO_OUT ?= .
 PACKAGES := baton common router prefill_worker decode_worker kvtransfer loadtest tests
 UP ?=
 BENCH ?=
+PEERS ?=
+QUICK ?=
+ARGS ?=
 
-.PHONY: help setup up test check fmt proto bench explore simulate clean
+.PHONY: help setup up test check fmt proto bench bench-peers explore simulate clean
 
 help:
 	@echo "make up        a router, a prefill and a decode worker with the demo model; UP='--decode 2' adds options"
@@ -22,7 +25,8 @@ help:
 	@echo "make check     lint, format, types, generated code, rules of the house"
 	@echo "make fmt       format the code"
 	@echo "make proto     generate baton/v1 from protos/"
-	@echo "make bench     lists the micro-benchmarks; BENCH=NAME runs one"
+	@echo "make bench     micro-benchmarks against this machine's ceilings; BENCH=NAME runs one"
+	@echo "make bench-peers   Baton beside other servers; PEERS=DIR says where they are, QUICK=1 takes six minutes"
 	@echo "make explore   every order of events of the hand-off, exhaustively"
 	@echo "make simulate  random faults on virtual time"
 	@echo "make clean     remove what was built or cached, but not .venv"
@@ -69,7 +73,10 @@ proto: setup
 	  --grpc_python_out=$(PROTO_OUT) $(PROTOS)
 
 bench: setup
-	@$(BIN)/python -m loadtest.micro $(BENCH)
+	@$(BIN)/python -m loadtest.micro $(or $(BENCH),all)
+
+bench-peers: setup
+	@$(BIN)/python -m loadtest.peers --peers=$(PEERS) $(if $(QUICK),--quick) $(ARGS)
 
 explore: setup
 	@$(BIN)/python -m loadtest.simulator explore

@@ -17,6 +17,7 @@ from common.kernels.native.ops import Attention, PackedLinear
 from common.kernels.reference.paged_attention import paged_attention
 from common.kernels.reference.reach import find_reach
 from common.kernels.reference.rope_write import rope_write
+from loadtest.micro import _rows
 from loadtest.shapes import SHAPES, Shape
 
 ROWS = (1, 4, 8, 16, 32, 64, 512)
@@ -28,17 +29,19 @@ NUM_ROUNDS = 7
 Side = Callable[[], object]
 
 
-def run(shape: str = "135m") -> None:
+def run(shape: str = "135m") -> list[_rows.Measured]:
     """Prints a line per kernel and size."""
     torch.set_num_threads(1)
-    _linears(SHAPES[shape])
+    rows = _linears(SHAPES[shape])
     _attention(SHAPES[shape])
+    return rows
 
 
-def _linears(shape: Shape) -> None:
+def _linears(shape: Shape) -> list[_rows.Measured]:
     native = library()
+    found: list[_rows.Measured] = []
     if native is None:
-        return
+        return found
     kv = shape.kv_heads * shape.head_dim
     sizes = [(shape.hidden + 2 * kv, shape.hidden), (shape.hidden, shape.hidden)]
     sizes += [(2 * shape.feed_forward, shape.hidden), (shape.hidden, shape.feed_forward)]
@@ -66,6 +69,9 @@ def _linears(shape: Shape) -> None:
         rate = f"{num_bytes / own.seconds / 1e9:5.1f} GB/s {num_bytes * rows / own.seconds / 1e9:5.0f} GFLOP/s"
         peers = "".join(f" {side.seconds * 1e3:11.2f} ms  {side.ratio:5.2f}" for side in (torchs, onednn))
         print(f"  {rows:>4} rows {own.seconds * 1e3:10.2f} ms {rate}{peers}", flush=True)
+        for name, side in (("F.linear", torchs), ("oneDNN pre-packed", onednn)):
+            found.append(_rows.Measured("", f"products of all layers, {rows} rows: {name} / native", (side.ratio,)))
+    return found
 
 
 def _attention(shape: Shape) -> None:

@@ -8,7 +8,7 @@ default), which other processes disturb less; wall time otherwise.
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from common.types.attempt import Attempt, Choice
 from common.types.ids import AttemptId
 from common.types.sampling import Sampling
 from decode_worker.scheduler import DecodeScheduler
+from loadtest.micro._rows import Measured
 from loadtest.shapes import random_model
 
 T = TypeVar("T")
@@ -134,7 +135,7 @@ class Peer:
         return self._clock() - began
 
 
-def run(shape: str = "135m", threads: str = "1") -> None:
+def run(shape: str = "135m", threads: str = "1") -> list[Measured]:
     """Prints a line per batch size and per prompt length."""
     torch.set_num_threads(int(threads))
     clock = time.thread_time if threads == "1" else time.perf_counter
@@ -143,6 +144,7 @@ def run(shape: str = "135m", threads: str = "1") -> None:
     bandwidth = read_bandwidth(clock)
     print(f"{shape} in bfloat16, {threads} thread(s), {'CPU' if threads == '1' else 'wall'} time, medians; ", end="")
     print(f"reads at {bandwidth / 1e9:.1f} GB/s here")
+    rows: list[Measured] = []
     print("  step            baton  outside kernels   transformers  ratio   bytes read / (time x bandwidth)")
     for batch in BATCHES:
         engine.begin(batch, CONTEXT, max(2048, batch + 1))
@@ -155,6 +157,7 @@ def run(shape: str = "135m", threads: str = "1") -> None:
             series.peer.append(peer.step())
         num_bytes = step_bytes(engine.timed.decoder, batch)
         _report(f"decode B={batch}", series, num_bytes / (statistics.median(series.own) * bandwidth))
+        rows += _rows(f"B={batch}", series, num_bytes / bandwidth, judged=batch == 1)
     for num_tokens in PROMPTS:
         series = Series()
         for _ in range(NUM_PROMPTS):
@@ -162,6 +165,21 @@ def run(shape: str = "135m", threads: str = "1") -> None:
             _note(series, engine.step())
             series.peer.append(peer.prompt(1, num_tokens))
         _report(f"prefill {num_tokens}", series, None)
+    return rows
+
+
+def _rows(name: str, series: Series, floor_s: float, *, judged: bool) -> list[Measured]:
+    """The targets are for one sequence; larger batches also compute, and attend to longer contexts together."""
+    of_bandwidth = tuple(floor_s / own for own in series.own)
+    shares = tuple(100 * outside / own for outside, own in zip(series.outside, series.own, strict=True))
+    outside = tuple(each * 1e3 for each in series.outside)
+    what = f"of a decode step outside kernels, {name}"
+    rows = [
+        Measured("C4", f"bytes a step must read / (its time x read bandwidth), {name}", of_bandwidth, "", 0.8, 0.9),
+        Measured("C5", f"share {what}", shares, "%", 5, 2, most=True),
+        Measured("C5", f"time {what}", outside, "ms", 0.3, 0.3, most=True),
+    ]
+    return rows if judged else [replace(row, number="", must=0.0, aim=0.0) for row in rows]
 
 
 def step_bytes(decoder: Decoder, batch: int) -> int:

@@ -30,12 +30,13 @@ class Context:
         params.n_seq_max, params.n_threads, params.n_threads_batch, params.kv_unified = batch, threads, threads, True
         self._llama, self._context = llama, llama.llama_init_from_model(model, params)
         self._batch = llama.llama_batch_init(params.n_batch, 0, batch)
+        self._vocab = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
 
     def seconds(self, tokens: Sequence[Token]) -> float:
         batch = self._batch
         batch.n_tokens = len(tokens)
         for place, (position, sequence, wanted) in enumerate(tokens):
-            batch.token[place], batch.pos[place] = random.randint(10, 30000), position
+            batch.token[place], batch.pos[place] = random.randrange(10, self._vocab), position
             batch.n_seq_id[place], batch.seq_id[place][0], batch.logits[place] = 1, sequence, wanted
         began = time.perf_counter()
         if self._llama.llama_decode(self._context, batch):

@@ -8,6 +8,7 @@ import random
 import sys
 import time
 from importlib import import_module
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -18,11 +19,12 @@ NUM_ROUNDS = 3
 
 def main(model: str) -> None:
     vllm: Any = import_module("vllm")
+    vocab = json.loads((Path(model) / "config.json").read_text())["vocab_size"]
     engine = vllm.LLM(model, dtype="bfloat16", max_model_len=4096, enable_prefix_caching=False,
                       disable_log_stats=True, max_num_batched_tokens=4096)  # fmt: skip
 
     def seconds(batch: int, prompt: int, tokens: int) -> float:
-        prompts = [{"prompt_token_ids": [random.randint(10, 30000) for _ in range(prompt)]} for _ in range(batch)]
+        prompts = [{"prompt_token_ids": [random.randrange(10, vocab) for _ in range(prompt)]} for _ in range(batch)]
         wanted = vllm.SamplingParams(max_tokens=tokens, min_tokens=tokens, temperature=0, ignore_eos=True)
         began = time.perf_counter()
         engine.generate(prompts, wanted, use_tqdm=False)
