@@ -1,7 +1,7 @@
-"""The list of metrics: frozen names, sound entries, and a page that says the same."""
+"""The list of metrics: frozen names, sound entries, and a document that says the same."""
 
 from common.obs.metrics import METRICS, Fed, Kind
-from common.obs.metrics_page import page
+from common.obs.metrics_table import document
 from tests.house.source import ROOT
 
 FROZEN = ROOT / "tests" / "obs" / "metric_names.txt"
@@ -22,6 +22,6 @@ def test_entries_are_sound() -> None:
             assert "second" in metric.name, metric
 
 
-def test_the_page_is_made_from_the_list() -> None:
+def test_the_document_is_made_from_the_list() -> None:
     made = (ROOT / "docs" / "metrics.md").read_text()
-    assert made == page(), "run python -m common.obs.metrics_page > docs/metrics.md"
+    assert made == document(), "run python -m common.obs.metrics_table > docs/metrics.md"

@@ -1,4 +1,4 @@
-"""The list of metrics as a page of the documentation: `python -m common.obs.metrics_page > docs/metrics.md`."""
+"""The list of metrics as a document: `python -m common.obs.metrics_table > docs/metrics.md`."""
 
 import sys
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ _HEAD = """# Metrics
 
 One scrape of the router's `/metrics` shows the router and every member of its fleet; a member that leaves takes its
 series with it. `--metrics HOST:PORT` on a worker serves that worker's own figures too. Names are frozen: new ones come,
-none is renamed. This page is made from the list in `common/obs/metrics.py`.
+none is renamed. This is made from the list in `common/obs/metrics.py`.
 
 Durations are in seconds, on the router's clock unless they are a member's. Counters start at zero with their process.
 
@@ -24,7 +24,7 @@ Under the names that dashboards, autoscalers and load tools of the field look fo
 """
 
 
-def page() -> str:
+def document() -> str:
     """All of it."""
     own = [metric for metric in METRICS if metric.name.startswith("baton_")]
     aliases = [metric for metric in METRICS if metric not in own]
@@ -51,4 +51,4 @@ def _table(metrics: Iterable[Metric]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(document())
