@@ -7,7 +7,7 @@ from enum import Enum
 from starlette.requests import Request
 from starlette.responses import Response
 
-from router.http import chat, completion, fleet, metrics, models, probes, tokens
+from router.http import chat, completion, fleet, metrics, models, openapi, probes, tokens
 
 
 class Key(Enum):
@@ -38,6 +38,7 @@ ROUTES = (
     Served("/health", "GET", probes.health, Key.NONE),
     Served("/ready", "GET", probes.ready, Key.NONE),
     Served("/version", "GET", probes.show_version, Key.API),
+    Served("/openapi.json", "GET", openapi.show_openapi, Key.API),
     Served("/metrics", "GET", metrics.show_metrics, Key.ADMIN),
     Served("/fleet", "GET", fleet.show_fleet, Key.ADMIN),
 )

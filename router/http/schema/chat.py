@@ -48,7 +48,11 @@ Content = Annotated[
 class Message(Strict):
     """One turn."""
 
-    refused: ClassVar = {"audio": ONLY_TEXT, "function_call": "use tool_calls"}
+    refused: ClassVar = {
+        "audio": ONLY_TEXT,
+        "function_call": "use tool_calls",
+        "annotations": "nothing is cited",
+    }
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = Field(None, description="Text, or a list of text parts, joined by line breaks.")
     name: str | None = Field(None, description="Who speaks; for templates that show it.", max_length=256)

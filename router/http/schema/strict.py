@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from common.types.errors import InvalidRequest, Violation
@@ -17,6 +17,14 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
     refused: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, given: Any) -> Any:
+        """Clients send back what they were given, with null for all that is not there."""
+        if isinstance(given, dict) and any(name in given and given[name] is None for name in cls.refused):
+            return {name: value for name, value in given.items() if value is not None or name not in cls.refused}
+        return given
 
 
 class FirstOnly(FailFast):

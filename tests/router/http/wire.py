@@ -45,7 +45,7 @@ class Wire:
     async def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> None:
         lines = [f"{method} {path} HTTP/1.1", "host: test"]
         if body is not None:
-            headers = {"content-type": "application/json", "content-length": str(len(body)), **headers}
+            headers = {"content_type": "application/json", "content_length": str(len(body)), **headers}
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         self.writer.write("\r\n".join([*lines, "", ""]).encode() + (body or b""))
         await self.writer.drain()
