@@ -12,7 +12,7 @@ from baton.demo.model import DemoLlama, Shape
 from baton.demo.pairs import END, MARKS
 from baton.demo.tokens import mark_id
 
-CONTEXT = 4096
+CONTEXT = 2048
 """What the model is told to hold. It learned from rows of 512 tokens and gets vague beyond."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}"

@@ -4,7 +4,7 @@ Owns the mixture and what is kept back to see how well it goes. Knows no model.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -35,8 +35,8 @@ class Lessons:
     """The rows by kind, those to learn from and those to look at."""
 
     tokenizer: Tokenizer
-    kinds: dict[str, Rows]
-    kept: dict[str, Rows]
+    kinds: Mapping[str, Rows]
+    kept: Mapping[str, Rows]
 
     def step(self, number: int) -> tuple[Ids, Ids]:
         """Inputs and targets of a step, [rows, tokens] each."""
