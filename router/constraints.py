@@ -14,12 +14,9 @@ from common.types.errors import InvalidRequest, Overloaded
 
 NUM_THREADS = 2
 MAX_UNDER_WAY = 64
-MAX_VERDICTS, MAX_CHARS = 1024, 8 << 20
+MAX_FOUND, MAX_CHARS = 1024, 8 << 20
 PATIENCE_S = 20.0
 RETRY_AFTER_MS = 1000
-
-Verdict = InvalidRequest | None
-"""None: it can be enforced."""
 
 
 class ConstraintCheck:
@@ -30,14 +27,14 @@ class ConstraintCheck:
         self._compiler: Future[Compiler | InvalidRequest] = self._threads.submit(
             _make_compiler, tokenizer, vocab_size, end_ids
         )
-        self._verdicts: Shelf[Constraint, tuple[Verdict]] = Shelf(MAX_VERDICTS, MAX_CHARS)
-        self._under_way: dict[Constraint, asyncio.Future[Verdict]] = {}
+        self._found: Shelf[Constraint, tuple[InvalidRequest | None]] = Shelf(MAX_FOUND, MAX_CHARS)
+        self._under_way: dict[Constraint, asyncio.Future[InvalidRequest | None]] = {}
 
-    async def verdict(self, constraint: Constraint | None) -> Verdict:
-        """Raises Overloaded when too many others are being tried."""
+    async def refusal(self, constraint: Constraint | None) -> InvalidRequest | None:
+        """Why it cannot be enforced, if so. Raises Overloaded when too many others are being tried."""
         if constraint is None:
             return None
-        known = self._verdicts.get(constraint)
+        known = self._found.get(constraint)
         if known is not None:
             return known[0]
         trying = self._under_way.get(constraint)
@@ -57,7 +54,7 @@ class ConstraintCheck:
         """What is being tried goes on to its end, unheard."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _try(self, constraint: Constraint) -> Verdict:
+    def _try(self, constraint: Constraint) -> InvalidRequest | None:
         compiler = self._compiler.result()
         if isinstance(compiler, InvalidRequest):
             return compiler
@@ -67,14 +64,14 @@ class ConstraintCheck:
             return error
         return None
 
-    def _note(self, constraint: Constraint, done: "asyncio.Future[Verdict]") -> None:
+    def _note(self, constraint: Constraint, done: "asyncio.Future[InvalidRequest | None]") -> None:
         del self._under_way[constraint]
         if not done.cancelled() and done.exception() is None:
-            self._verdicts.put(constraint, (done.result(),), len(constraint.source) + 256)
+            self._found.put(constraint, (done.result(),), len(constraint.source) + 256)
 
 
 def _make_compiler(tokenizer: Tokenizer, vocab_size: int, end_ids: tuple[int, ...]) -> Compiler | InvalidRequest:
     try:
-        return Compiler(Vocabulary(tokenizer, vocab_size, end_ids))
+        return Compiler(Vocabulary(tokenizer, vocab_size, end_ids)).warm_up()
     except InvalidRequest as error:
         return error

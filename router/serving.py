@@ -148,7 +148,7 @@ class Serving:
         try:
             self.check_model(ask.model)
             self._check_open(arrived)
-            refusal = await self._constraints.verdict(ask.constraint)
+            refusal = await self._constraints.refusal(ask.constraint)
             token_ids = await self.token_ids(ask.prompt)
             now = self._now()
             self._check_open(now)

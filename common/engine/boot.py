@@ -141,7 +141,8 @@ def _load_compiler(folder: Path, model: ModelConfig, say: Callable[[str], None])
     """None where no answer can be constrained; such requests are refused, all others served."""
     try:
         tokenizer = Tokenizer.load(folder)
-        return Compiler(Vocabulary(tokenizer, model.vocab_size, model.end_token_ids(tokenizer.eos_token_id)))
+        end_ids = model.end_token_ids(tokenizer.eos_token_id)
+        return Compiler(Vocabulary(tokenizer, model.vocab_size, end_ids)).warm_up()
     except (InvalidRequest, ModelError) as error:
         say(f"answers with a constraint will be refused: {error}")
         return None

@@ -39,13 +39,13 @@ def make() -> ConstraintCheck:
     return ConstraintCheck(tokenizer(), WIDTH, (END,))
 
 
-async def test_verdicts_are_found_once_and_away_from_the_loop(tried: list[tuple[Constraint, str]]) -> None:
+async def test_each_is_tried_once_and_away_from_the_loop(tried: list[tuple[Constraint, str]]) -> None:
     check = make()
-    assert await check.verdict(None) is None
-    verdicts = await asyncio.gather(*(check.verdict(constraint) for constraint in (GOOD, BAD, GOOD, BAD, GOOD)))
-    assert [isinstance(verdict, InvalidRequest) for verdict in verdicts] == [False, True, False, True, False]
-    assert await check.verdict(GOOD) is None
-    assert await check.verdict(BAD) is verdicts[1]
+    assert await check.refusal(None) is None
+    found = await asyncio.gather(*(check.refusal(constraint) for constraint in (GOOD, BAD, GOOD, BAD, GOOD)))
+    assert [isinstance(refusal, InvalidRequest) for refusal in found] == [False, True, False, True, False]
+    assert await check.refusal(GOOD) is None
+    assert await check.refusal(BAD) is found[1]
     assert sorted(constraint.source for constraint, _ in tried) == ["(a", "a+"]
     assert all(name.startswith("constraints") for _, name in tried)
     check.close()
@@ -53,9 +53,9 @@ async def test_verdicts_are_found_once_and_away_from_the_loop(tried: list[tuple[
 
 async def test_a_model_without_an_end_refuses_every_constraint_but_serves_the_free() -> None:
     check = ConstraintCheck(tokenizer(), WIDTH, ())
-    verdict = await check.verdict(GOOD)
-    assert "names no token that ends an answer" in str(verdict)
-    assert await check.verdict(None) is None
+    refusal = await check.refusal(GOOD)
+    assert "names no token that ends an answer" in str(refusal)
+    assert await check.refusal(None) is None
     check.close()
 
 
@@ -64,27 +64,27 @@ async def test_too_many_at_once_are_told_to_come_back(monkeypatch: pytest.Monkey
     monkeypatch.setattr(under_test, "MAX_UNDER_WAY", 2)
     monkeypatch.setattr(Compiler, "check", lambda self, constraint: may_go.wait(20) and None)
     check = make()
-    waiting = [asyncio.ensure_future(check.verdict(Constraint.regex(letter))) for letter in "ab"]
+    waiting = [asyncio.ensure_future(check.refusal(Constraint.regex(letter))) for letter in "ab"]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded, match="too many constraints"):
-        await check.verdict(GOOD)
+        await check.refusal(GOOD)
     with monkeypatch.context() as patch:
         patch.setattr(under_test, "PATIENCE_S", 0.0)
         with pytest.raises(Overloaded, match="takes too long now"):
-            await check.verdict(Constraint.regex("a"))
+            await check.refusal(Constraint.regex("a"))
     may_go.set()
     assert await asyncio.gather(*waiting) == [None, None]
-    assert await check.verdict(GOOD) is None
+    assert await check.refusal(GOOD) is None
     check.close()
 
 
-async def test_a_caller_who_leaves_does_not_take_the_verdict_along(tried: list[tuple[Constraint, str]]) -> None:
+async def test_a_caller_who_leaves_does_not_take_the_answer_along(tried: list[tuple[Constraint, str]]) -> None:
     check = make()
-    leaving, staying = (asyncio.ensure_future(check.verdict(GOOD)) for _ in range(2))
+    leaving, staying = (asyncio.ensure_future(check.refusal(GOOD)) for _ in range(2))
     await asyncio.sleep(0)
     leaving.cancel()
     assert await staying is None
-    assert await check.verdict(GOOD) is None
+    assert await check.refusal(GOOD) is None
     assert len(tried) == 1
     check.close()
 
@@ -97,8 +97,8 @@ async def test_a_bug_is_every_callers_and_is_not_remembered(monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(Compiler, "check", broken)
         with pytest.raises(RuntimeError):
-            await check.verdict(GOOD)
-    assert await check.verdict(GOOD) is None
+            await check.refusal(GOOD)
+    assert await check.refusal(GOOD) is None
     check.close()
 
 
