@@ -116,6 +116,7 @@ class Router:
         workers = make_server([register, fleet_health.register], interceptors=doors.fleet.checks)
         self.fleet_address = await self._serve(workers, config.fleet, doors.fleet)
         await fleet_health.set_serving(True)
+        await fleet_health.set_serving(False, INFERENCE)  # told here too: operators may have no way to clients' address
         self._health = await Health.open((INFERENCE,))
         register = partial(add_InferenceServicer_to_server, self._inference)
         limit = CallLimit(INFERENCE, CALLS_PER_REQUEST * config.max_requests)
@@ -124,7 +125,8 @@ class Router:
             max_concurrent_streams=max(LEAST_STREAMS, CALLS_PER_REQUEST * config.max_requests),
             interceptors=[*doors.clients.checks, limit],
         )
-        self._background.spawn(Pulse(self._health, self.serving, self.fleet).follow())
+        pulse = Pulse(self._health, fleet_health, INFERENCE, self.serving, self.fleet)
+        self._background.spawn(pulse.follow())
         self._background.spawn(keep_history(self.serving, self.fleet))
         self.grpc_address = await self._serve(clients, config.grpc, doors.clients)
 

@@ -5,14 +5,15 @@ from collections.abc import AsyncGenerator
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from common.net.channel import open_channel
+from common.net.dial import Dial
+from common.net.peers import ROUTER
 
 SERVICE = "baton.v1.Inference"
 
 
-async def watch(address: str) -> AsyncGenerator[bool]:
+async def watch(address: str, dial: Dial = Dial()) -> AsyncGenerator[bool]:
     """Whether the router serves, each time that changes. One that is not there, or gone, does not serve."""
-    channel = open_channel(address)
+    channel = dial.open(address, ROUTER)
     serving = False
     try:
         stub = health_pb2_grpc.HealthStub(channel)
