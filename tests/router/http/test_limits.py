@@ -74,7 +74,7 @@ async def test_headers_have_a_time_and_a_size(tmp_path: Path) -> None:
             await wire.send("GET", "/health?" + "x" * 5000)
             assert (await wire.answer()).status == 431
         async with connected(fleet.address) as wire:
-            await wire.send("GET", "/health", **{f"x_{number}": "1" for number in range(150)})
+            await wire.send("GET", "/health", None, **{f"x_{number}": "1" for number in range(150)})
             assert (await wire.answer()).status == 431
         assert (await ask(fleet.address, "GET", "/health")).status == 200
 
