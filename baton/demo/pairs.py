@@ -6,10 +6,13 @@ user wants, `ask` a whole question. `hold` questions are never learned: the test
 
 import json
 import random
+import re
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from baton.demo.wording import reworded
+from baton.demo.wording import SMALL, from_memory, reworded
 
 FACTS = Path(__file__).with_name("facts")
 KINDS = ("term", "run", "do", "ask", "hold", "key", "say")
@@ -112,6 +115,7 @@ AS_JSON = (
 )
 MARKS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 END = "<|end|>"
+WORD = re.compile(r"[\w/.-]*\w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +182,32 @@ def conversation(facts: tuple[Fact, ...], draw: random.Random) -> list[tuple[str
     return turns
 
 
+@cache
+def _telling(fact: Fact) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The words of a fact that are not small ones, and how telling each is: the fewer facts have it, the more."""
+    words = [word for word in _words(fact) if word.lower() not in SMALL]
+    return tuple(words), tuple(1.0 / _common()[word.lower()] for word in words)
+
+
+@cache
+def _common() -> Counter[str]:
+    """In how many facts a word is."""
+    return Counter(word for fact in read_facts() for word in {word.lower() for word in _words(fact)})
+
+
+def _words(fact: Fact) -> list[str]:
+    asked = " ".join((*fact.terms, *fact.commands, *fact.goals[:3], *fact.questions[:3]))
+    return WORD.findall(f"{asked} {fact.answer}")
+
+
 def _asked(fact: Fact, draw: random.Random) -> str:
     """One wording, now and then with a word before or after it, or written carelessly. Hand-written ones count more."""
     own_words = fact.questions and draw.random() < 0.5
     text = draw.choice(fact.questions) if own_words else draw.choice(wordings(fact))
     chance = draw.random()
-    if chance > 0.45:
+    if chance > 0.65:
+        text = from_memory(*_telling(fact), draw)
+    elif chance > 0.35:
         text = reworded(text, draw)
     elif chance < 0.12:
         before = draw.choice(BEFORE)

@@ -4,6 +4,7 @@ A small model learns a question by heart unless it hears it in ever new forms: o
 """
 
 import random
+from collections.abc import Sequence
 
 GROUPS = (
     ("explain", "describe", "define", "clarify"),
@@ -111,11 +112,72 @@ STRAY = (
     *("please", "exactly", "really", "just", "then", "now", "here", "there", "command", "option", "way", "effect"),
     *("which", "what", "how", "who", "call", "name", "used", "mean", "explain", "happens", "becomes", "actually"),
 )
+SMALL_WORDS = tuple(sorted(SMALL))
+BEGINNINGS = (
+    *(
+        "",
+        "",
+        "what",
+        "which",
+        "which command",
+        "by which command",
+        "how",
+        "how do I",
+        "how can I",
+        "where",
+        "why",
+        "who",
+    ),
+    *(
+        "what is",
+        "what does",
+        "in which way",
+        "with what",
+        "can",
+        "may",
+        "is there",
+        "are",
+        "tell me",
+        "explain",
+        "what if",
+    ),
+    *(
+        "which option",
+        "which folder",
+        "which part",
+        "by what",
+        "after what",
+        "how long",
+        "how many",
+        "what happens when",
+    ),
+)
 FRAMES = (
     *("{}?", "{}?", "{}?", "{}", "{}.", "{}, please?", "{} here?", "{} in Baton?", "{} exactly?", "{}, what now?"),
     *("Would you say: {}?", "May I ask: {}?", "My question is: {}", "Do you know: {}?", "I wonder: {}?", "And {}?"),
     *("Please: {}", "Can you answer this: {}?", "Hey, {}?", "Well, {}?", "Could you say {}?", "I ask you: {}?"),
 )
+
+
+ENDINGS = ("", "s", "ed", "ing", "d")
+
+
+def from_memory(words: Sequence[str], weights: Sequence[float], draw: random.Random) -> str:
+    """A question of somebody who remembers a few telling words of the answer, in about their order."""
+    picked = draw.choices(range(len(words)), weights, k=draw.randint(2, 6))
+    told = [words[place] for place in sorted(set(picked))]
+    if draw.random() < 0.2:
+        draw.shuffle(told)
+    said: list[str] = []
+    for word in told:
+        if word.lower() in OTHERS and draw.random() < 0.25:
+            word = draw.choice(OTHERS[word.lower()])
+        elif word.isalpha() and len(word) > 4 and draw.random() < 0.3:
+            word = word.removesuffix("s") + draw.choice(ENDINGS)
+        said += [draw.choice((*STRAY, *SMALL_WORDS))] * (draw.random() < 0.45) + [word]
+    begin = draw.choice(BEGINNINGS)
+    text = draw.choice(FRAMES).format(" ".join([*begin.split(), *said]))
+    return text[0].upper() + text[1:]
 
 
 def reworded(question: str, draw: random.Random) -> str:
