@@ -13,6 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 42
 NUM_TICKS = 5
 MOST_POINTS = 1500
 NUM_COLOURS = 4
+FAR = 3
 
 Point = tuple[float, float]
 
@@ -27,12 +28,18 @@ class Series:
 
 
 def plot(title: str, x_label: str, y_label: str, series: Sequence[Series], limit: float | None = None) -> str:
-    """A figure with a legend when there are several series; `limit` draws a horizontal line, such as a goal."""
+    """A figure with a legend when there are several series.
+
+    `limit` draws a horizontal line, such as a goal; one far above all points is left out, or it would flatten them.
+    """
     drawn = [each for each in series if each.points]
     if not drawn:
         return ""
     xs = [x for each in drawn for x, _ in each.points]
-    ys = [y for each in drawn for _, y in each.points] + ([limit] if limit is not None else [])
+    ys = [y for each in drawn for _, y in each.points]
+    if limit is not None and limit > FAR * max(ys):
+        limit = None
+    ys += [limit] if limit is not None else []
     x_ticks, y_ticks = ticks(min(xs), max(xs)), ticks(0.0, max(ys))
     scale = _Scale(x_ticks, y_ticks)
     parts = [_axes(scale, x_label, y_label)]

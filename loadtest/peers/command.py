@@ -11,7 +11,7 @@ from typing import Any
 from baton.cli.child import Child, ChildSpec, how_it_ended
 from loadtest.peers.server import Server
 
-NUM_LAST_LINES = 8
+NUM_LAST_LINES = 4
 
 
 class Failed(Exception):
@@ -32,7 +32,8 @@ async def output(name: str, argv: Sequence[str], limit_s: float, environment: Ma
         child.kill()
         await child.wait()
     if code:
-        raise Failed(f"{name} failed ({how_it_ended(code)}): " + " | ".join(lines[-NUM_LAST_LINES:]))
+        telling = [line for line in lines if "rror" in line] or lines
+        raise Failed(f"{name} failed ({how_it_ended(code)}): " + " | ".join(telling[-NUM_LAST_LINES:]))
     return lines
 
 

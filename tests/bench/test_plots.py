@@ -54,5 +54,11 @@ def test_higher_values_are_drawn_higher() -> None:
     assert high < low
 
 
+@pytest.mark.parametrize(("limit", "drawn"), [(5, True), (27, True), (28, False), (None, False)])
+def test_a_goal_is_drawn_unless_it_is_far_away(limit: float | None, drawn: bool) -> None:
+    figure = plot("t", "x", "y", [Series("a", [(0, 1), (1, 9)])], limit)
+    assert ('class="limit"' in figure) is drawn
+
+
 def test_nothing_to_draw() -> None:
     assert plot("t", "x", "y", [Series("a", [])]) == ""
