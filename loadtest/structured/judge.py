@@ -18,8 +18,8 @@ def complaint(constraint: Constraint, text: str) -> str:
         return "" if text in json.loads(constraint.source) else "is none of the choices"
     try:
         value = json.loads(text)
-    except ValueError as error:
-        return f"is not JSON: {error}"
+    except ValueError as broken:
+        return f"is not JSON: {broken}"
     if constraint.kind is ConstraintKind.JSON_OBJECT:
         return "" if isinstance(value, dict) else "is no object"
     error = next(_validator(constraint.source).iter_errors(value), None)

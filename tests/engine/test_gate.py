@@ -34,9 +34,11 @@ class Bench:
         self.posted: Queue[Command] = Queue()
         self.events: Queue[Event] = Queue()
         self.crashes: list[BaseException] = []
-        self.gate = Gate(
-            self.posted.put, compiler, lambda events: [self.events.put(e) for e in events], self.crashes.append
-        )
+        self.gate = Gate(self.posted.put, compiler, self.hear, self.crashes.append)
+
+    def hear(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self.events.put(event)
 
     def next(self) -> Command:
         return self.posted.get(timeout=WAIT_S)
@@ -58,7 +60,7 @@ def test_commands_of_an_attempt_keep_their_order_and_others_do_not_wait() -> Non
     compiler = SlowCompiler()
     bench = Bench(compiler)
     submit, free = asked("held"), Submit(attempt("free", (1,)), lend=False)
-    later = [Drop(submit.attempt.id, (0,)), Quarantine(submit.attempt.id), Join(submit.attempt.id, ())]
+    later: list[Command] = [Drop(submit.attempt.id, (0,)), Quarantine(submit.attempt.id), Join(submit.attempt.id, ())]
     bench.gate.post(submit)
     for command in later:
         bench.gate.post(command)

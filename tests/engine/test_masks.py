@@ -5,6 +5,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llguidance import LLMatcher
 
 from common.engine.masks import Masks
 from common.text.compiler import Compiler
@@ -86,11 +87,12 @@ def test_masks_are_made_on_a_thread_of_their_own(monkeypatch: pytest.MonkeyPatch
     names: list[str] = []
     compiling = compiler()
     begin = Compiler.begin
-    monkeypatch.setattr(
-        Compiler,
-        "begin",
-        lambda self, constraint: names.append(threading.current_thread().name) or begin(self, constraint),
-    )
+
+    def note(self: Compiler, constraint: Constraint) -> LLMatcher:
+        names.append(threading.current_thread().name)
+        return begin(self, constraint)
+
+    monkeypatch.setattr(Compiler, "begin", note)
     assert allowed(Masks(compiling), row(WORD)) == ["ab"]
     assert names
     assert all(name.startswith("masks") for name in names)

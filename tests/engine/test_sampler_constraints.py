@@ -58,7 +58,7 @@ EVERY_WAY: list[dict[str, Any]] = [
 def test_nothing_lifts_a_mask(way: dict[str, Any]) -> None:
     for seed in range(8):
         drawn = choose(logits_of(3, seed), row(WORD, **way, seed=seed), row(WORD, "b", **way), row(WORD, "cad", **way))
-        first, second, last = letters(drawn)
+        first, second, last = list(letters(drawn))
         assert first in "abc"
         assert second in "abc"
         assert last == "$"
