@@ -16,6 +16,7 @@ from common.net.offers import Offer, ask_offers
 from common.types.config import DoctorConfig
 from common.types.errors import BatonError, PeerLost
 from common.types.ids import Role, new_epoch
+from common.types.keys import fleet_key
 from kvtransfer.probe import NUM_SAMPLES
 from kvtransfer.transports.contract import PoolBytes, TransportFailed
 from kvtransfer.transports.hello import Hello
@@ -31,12 +32,13 @@ ADVICE = {
 
 async def check_fleet(config: DoctorConfig) -> AsyncIterator[Finding]:
     """A finding per prefill member and transport."""
-    async with Fleet(config.fleet, api_key=config.api_key) as fleet:
+    api_key = config.api_key or (fleet_key(config.cache_key) if config.cache_key else "")
+    async with Fleet(config.fleet, api_key=api_key, fleet_tls=config.fleet_tls) as fleet:
         members = await fleet.members()
     lenders = [member for member in members if member.hello.role is Role.PREFILL]
     if not lenders:
         yield Finding("fleet", Grade.WEAK, "no prefill member has joined", "Start one, or look at `baton pool`")
-    dial = Dial.of(config.cache_key, "", Role.DECODE.value)
+    dial = Dial.of(config.cache_key, config.fleet_tls, Role.DECODE.value)
     for member in sorted(lenders, key=lambda each: each.hello.member):
         async for finding in _check_member(member, dial):
             yield finding
@@ -48,9 +50,7 @@ async def _check_member(member: Member, dial: Dial) -> AsyncIterator[Finding]:
     try:
         layout, offers = await ask_offers(hello.address, dial, epoch, PATIENCE_S)
     except (BatonError, PeerLost):
-        advice = (
-            "See that the address it advertises can be reached from here, and give --cache-key if the fleet has one"
-        )
+        advice = "See that its address can be reached from here; give --cache-key and --fleet-tls if the fleet has them"
         yield Finding(what, Grade.BAD, "it does not answer here", advice)
         return
     for offer in offers:

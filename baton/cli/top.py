@@ -6,6 +6,7 @@ Asks a router's `/fleet` over HTTP, as the dashboard does. Owns the asking; what
 import asyncio
 import http.client
 import json
+import ssl
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from baton.cli.fleet_page import page
 from baton.client import Unreachable
 from common.net.server import split_address
 from common.types.config_top import TopConfig
-from common.types.errors import BatonError
+from common.types.errors import BatonError, StartupError
 from common.types.resolve import load
 
 PATIENCE_S = 5.0
@@ -50,10 +51,20 @@ def _shown(config: TopConfig) -> RenderableType:
         return Text(f"{error}; asking again", "yellow")
 
 
+def _connection(config: TopConfig) -> http.client.HTTPConnection:
+    host, port = split_address(config.http)
+    if not config.tls_ca:
+        return http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
+    try:
+        trusted = ssl.create_default_context(cafile=None if config.tls_ca == "system" else config.tls_ca)
+    except OSError as error:
+        raise StartupError(f"{config.tls_ca} holds no certificates that can be read", "Check --tls-ca") from error
+    return http.client.HTTPSConnection(host, port, timeout=PATIENCE_S, context=trusted)
+
+
 def ask(config: TopConfig) -> dict[str, Any]:
     """What the router says of its fleet."""
-    host, port = split_address(config.http)
-    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
+    connection = _connection(config)
     try:
         connection.request(
             "GET", "/fleet", headers={"authorization": f"Bearer {config.api_key}"} if config.api_key else {}

@@ -203,6 +203,7 @@ class DoctorConfig:
     cache_key: str = field(
         default="", repr=False, metadata=about("the fleet's key, where workers ask for it", secret=True)
     )
+    fleet_tls: str = field(default="", metadata=about("folder with an operator's and a decode certificate", "DIR"))
 
 
 CONFIGS: tuple[type, ...] = (

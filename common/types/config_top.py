@@ -15,5 +15,6 @@ class TopConfig:
     api_key: str = field(
         default="", repr=False, metadata=about("an admin key, where the router takes one", secret=True)
     )
+    tls_ca: str = field(default="", metadata=about("authority of the router's certificate, or system", "FILE"))
     interval_s: float = field(default=1.0, metadata=about("time between two looks", "S", least=0.1))
     once: bool = field(default=False, metadata=about("one look, and no more"))

@@ -118,7 +118,7 @@ async def test_a_lender_that_cannot_be_reached() -> None:
     async with serving(lender) as target:
         (finding,) = await findings(target)
     assert (finding.what, finding.grade) == ("from p0", Grade.BAD)
-    assert "advertises" in finding.advice
+    assert "its address can be reached" in finding.advice
 
 
 async def test_a_fleet_without_prefill() -> None:

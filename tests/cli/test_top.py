@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -125,3 +126,9 @@ async def test_nobody_there() -> None:
     ran = await baton("top", "--http", "127.0.0.1:1")
     assert ran.code == 1
     assert ran.err.startswith("baton top: 127.0.0.1:1 cannot be reached. Start a fleet with `baton up`")
+
+
+async def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    ran = await baton("top", "--tls-ca", str(tmp_path / "none.pem"))
+    assert ran.code == 1
+    assert "none.pem holds no certificates that can be read. Check --tls-ca" in ran.err
