@@ -37,7 +37,7 @@ from common.types.errors import (
 
 INVALID = "invalid_request_error"
 KEY_LIMITS = ("key_requests", "key_tokens")
-NAMES = {"chat.messages": "messages", "tokens": "prompt"}
+NAMES = {"chat": "messages", "chat.messages": "messages", "chat.messages.role": "messages"}
 """Fields whose names differ between the wire of gRPC and this one; the prefix `sampling.` falls away."""
 
 

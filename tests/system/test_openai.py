@@ -159,7 +159,7 @@ async def test_a_forced_call_is_made(tmp_path: Path) -> None:
     asked: dict[str, Any] = {"model": "hermes", "messages": [{"role": "user", "content": "on"}], "tools": tools}
     async with served(model) as (_, client):
         for streamed in (False, True):
-            answer = await client.chat.completions.create(
+            answer: Any = await client.chat.completions.create(
                 **asked, tool_choice="required", parallel_tool_calls=False, max_tokens=200, seed=1, stream=streamed
             )
             if streamed:
