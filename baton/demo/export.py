@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from baton.demo.model import DemoLlama, Shape
+from baton.demo.llama import DemoLlama, Shape
 from baton.demo.pairs import END, MARKS
 from baton.demo.tokens import mark_id
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from baton.demo.export import write_model
 from baton.demo.lessons import KINDS, NUM_ROWS, ROW_TOKENS, Lessons, read_lessons
-from baton.demo.model import DemoLlama, Shape
+from baton.demo.llama import DemoLlama, Shape
 
 SEED = 7
 STEPS = 1440

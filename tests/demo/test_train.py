@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from baton.demo.export import write_model
 from baton.demo.lessons import Lessons
-from baton.demo.model import DemoLlama, Shape
+from baton.demo.llama import DemoLlama, Shape
 from baton.demo.ship import MOST_BYTES, ship
 from baton.demo.tokens import Stories, train_tokenizer
 from baton.demo.train import Trainer
