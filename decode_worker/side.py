@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import grpc
 
@@ -17,6 +18,7 @@ from decode_worker.lenders import Lenders
 from decode_worker.service_decode import DecodeService
 from kvtransfer.pull import Puller
 from kvtransfer.transports.pools import Pool
+from kvtransfer.transports.table import connect
 
 _log = logging.getLogger("baton.handoff")
 
@@ -35,7 +37,8 @@ class DecodeSide:
         transports: tuple[str, ...] = ("shm", "tcp"),
         dial: Dial = Dial(),
     ) -> None:
-        puller = Puller(pool, epoch, transports=transports, stall_s=timeouts.dead_s, warn=_log.warning)
+        way = partial(connect, tls=dial.tls)
+        puller = Puller(pool, epoch, transports=transports, stall_s=timeouts.dead_s, warn=_log.warning, connect=way)
         self._lenders = Lenders(puller, epoch, timeouts, dial)
         self._decoding = Decoding(post, self._lenders, layout, timeouts, on_overdue)
         self._epoch = epoch

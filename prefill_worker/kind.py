@@ -7,6 +7,7 @@ from common.engine.limits import Limits
 from common.engine.loop import Scheduler
 from common.engine.tables import BlockTables
 from common.engine.worker import Kind
+from common.net.dial import Dial
 from common.net.server import split_address
 from common.types.config import WorkerConfig
 from common.types.ids import Role
@@ -34,6 +35,7 @@ def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Call
         host=host,
         advertise=advertise,
         expose=config.expose,
+        tls=Dial.of("", config.fleet_tls, Role.PREFILL.value).tls,
     )
 
 

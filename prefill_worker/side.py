@@ -8,6 +8,7 @@ import grpc
 
 from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc, prefill_pb2, prefill_pb2_grpc
 from common.engine.messages import Command, Event
+from common.net.tls import TlsFiles
 from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
 from kvtransfer.transports.pools import Pool
@@ -33,12 +34,13 @@ class PrefillSide:
         host: str = "127.0.0.1",
         advertise: str = "",
         expose: bool = False,
+        tls: TlsFiles | None = None,
     ) -> None:
         self._lending = Lending(post, timeouts)
         self._pool = pool
         self._epoch = epoch
         self._transports = lending_transports(
-            transports, pool, epoch, self._lending.lends, host=host, advertise=advertise, expose=expose
+            transports, pool, epoch, self._lending.lends, host=host, advertise=advertise, expose=expose, tls=tls
         )
 
     async def start(self) -> None:

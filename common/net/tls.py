@@ -17,6 +17,7 @@ import grpc
 from common.types.errors import StartupError
 
 LOOK_S = 1.0
+FIX = "Name PEM files: a certificate with its chain, its key, and an authority where one is asked for"
 _log = logging.getLogger("baton.tls")
 
 
@@ -59,6 +60,15 @@ class TlsFiles:
         first.sni_callback = renew
         return first
 
+    def client_context(self) -> ssl.SSLContext:
+        """For connections of the standard library's kind, as the files are now."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            context.load_cert_chain(self.cert, self.key)
+        except OSError as error:
+            raise StartupError(f"the certificate {self.cert} cannot be used: {_why(error)}", FIX) from error
+        return context
+
 
 def ca_credentials(ca: str) -> grpc.ChannelCredentials:
     """For a client without a certificate of its own: which authority's servers it trusts; `system` is the machine's."""
@@ -98,8 +108,7 @@ class _Pem:
                 context.load_verify_locations(files.ca)
                 context.verify_mode = ssl.CERT_REQUIRED
         except OSError as error:  # ssl.SSLError is one of its kind
-            fix = "Name PEM files: a certificate with its chain, its key, and an authority where one is asked for"
-            raise StartupError(f"the certificate {files.cert} cannot be used: {_why(error)}", fix) from error
+            raise StartupError(f"the certificate {files.cert} cannot be used: {_why(error)}", FIX) from error
         return context
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:

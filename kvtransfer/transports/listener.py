@@ -7,10 +7,11 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from common.net.background import Background
 from kvtransfer.transports.hello import HELLO, Doorkeeper, Refusal, Welcome
-from kvtransfer.transports.sockets import Disconnected, receive
+from kvtransfer.transports.sockets import Disconnected, receive, send_vector
 
 CLOSED = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 RETRY_S = 0.25
@@ -26,6 +27,7 @@ class Listener:
         serve: Callable[[socket.socket, Welcome], Awaitable[None]],
         *,
         accepts: Callable[[socket.socket], bool] = lambda _: True,
+        secure: Callable[[socket.socket], Awaitable[socket.socket]] | None = None,
         receipt_s: float = 2.0,
         max_connections: int = 256,
         max_strangers: int = 64,
@@ -34,6 +36,7 @@ class Listener:
         self._doorkeeper = doorkeeper
         self._serve = serve
         self._accepts = accepts
+        self._secure = secure
         self._receipt_s = receipt_s
         self._max_connections = max_connections
         self._max_strangers = max_strangers
@@ -66,11 +69,12 @@ class Listener:
             if self._num_strangers >= self._max_strangers or not self._accepts(sock):
                 sock.close()
                 continue
-            self._tasks.spawn(self._welcome(sock))
+            # A task that is cancelled before its first step closes nothing.
+            self._tasks.spawn(self._welcome(sock)).add_done_callback(partial(_close, sock))
 
     async def _welcome(self, sock: socket.socket) -> None:
         try:
-            welcome = await self._greet(sock)
+            sock, welcome = await self._greet(sock)
             if welcome.status:
                 return
             self._num_connections += 1
@@ -83,15 +87,25 @@ class Listener:
         finally:
             sock.close()
 
-    async def _greet(self, sock: socket.socket) -> Welcome:
+    async def _greet(self, sock: socket.socket) -> tuple[socket.socket, Welcome]:
+        """Also the connection to go on with: the same one, or TLS over it. Closed when this raises."""
         self._num_strangers += 1
         try:
             async with asyncio.timeout(self._receipt_s):
+                if self._secure is not None:
+                    sock = await self._secure(sock)
                 welcome = self._doorkeeper.admit(await receive(sock, HELLO.size))
                 if not welcome.status and self._num_connections >= self._max_connections:
                     welcome = Welcome(Refusal.BUSY)
                 if welcome.status:
-                    await asyncio.get_running_loop().sock_sendall(sock, welcome.pack())
-                return welcome
+                    await send_vector(sock, [memoryview(welcome.pack())], self._receipt_s)
+                return sock, welcome
+        except BaseException:
+            sock.close()
+            raise
         finally:
             self._num_strangers -= 1
+
+
+def _close(sock: socket.socket, task: "asyncio.Task[None]") -> None:
+    sock.close()

@@ -5,6 +5,7 @@ Owns no protocol. Every wait is bounded by the caller with `asyncio.timeout`.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 
 BUFFER_BYTES = 4 << 20
@@ -16,6 +17,9 @@ class Disconnected(Exception):
 
 
 async def readable(sock: socket.socket) -> None:
+    """Returns once there is something to read; a TLS connection may have it decrypted already."""
+    if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        return
     loop = asyncio.get_running_loop()
     await _ready(sock, loop.add_reader, loop.remove_reader)
 
@@ -31,7 +35,10 @@ async def receive(sock: socket.socket, num_bytes: int) -> bytes:
     data = bytearray(num_bytes)
     view = memoryview(data)
     while view:
-        count = await loop.sock_recv_into(sock, view)
+        if isinstance(sock, ssl.SSLSocket):
+            count = await _decrypted(sock, view)
+        else:
+            count = await loop.sock_recv_into(sock, view)
         if not count:
             raise Disconnected
         view = view[count:]
@@ -49,14 +56,30 @@ async def send_vector(sock: socket.socket, parts: Sequence[memoryview], stall_s:
         async with asyncio.timeout(stall_s):
             await writable(sock)
         try:
-            count = sock.sendmsg(parts[first : first + MAX_VECTOR])
-        except BlockingIOError:
+            if isinstance(sock, ssl.SSLSocket):
+                count = sock.send(parts[first])
+            else:
+                count = sock.sendmsg(parts[first : first + MAX_VECTOR])
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            continue
+        except ssl.SSLWantReadError:
+            await readable(sock)
             continue
         while first < len(parts) and count >= len(parts[first]):
             count -= len(parts[first])
             first += 1
         if count:
             parts[first] = parts[first][count:]
+
+
+async def _decrypted(sock: ssl.SSLSocket, view: memoryview) -> int:
+    while True:
+        try:
+            return sock.recv_into(view)
+        except ssl.SSLWantReadError:
+            await readable(sock)
+        except ssl.SSLWantWriteError:
+            await writable(sock)
 
 
 def tune(sock: socket.socket) -> None:

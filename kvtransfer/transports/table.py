@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from common.net.tls import TlsFiles
 from common.types.errors import StartupError
 from kvtransfer.transports.contract import (
     FetchingTransport,
@@ -32,6 +33,7 @@ def lending_transports(
     host: str = "127.0.0.1",
     advertise: str = "",
     expose: bool = False,
+    tls: TlsFiles | None = None,
 ) -> tuple[LendingTransport, ...]:
     """Not yet started; only those that can carry what lies where this pool lies."""
     offered: list[LendingTransport] = []
@@ -41,7 +43,7 @@ def lending_transports(
     elif "shm" in names and pool.fd is not None:
         offered.append(ShmLender(pool, epoch))
     if "tcp" in names:
-        offered.append(TcpLender(pool, epoch, lends, host=host, advertise=advertise, expose=expose))
+        offered.append(TcpLender(pool, epoch, lends, host=host, advertise=advertise, expose=expose, tls=tls))
     return tuple(offered)
 
 
@@ -71,12 +73,14 @@ def usable(names: Sequence[str], own: Pool) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(own, DevicePool) or name not in BETWEEN_DEVICES)
 
 
-async def connect(name: str, endpoint: str, hello: Hello, own: Pool, stall_s: float) -> FetchingTransport:
+async def connect(
+    name: str, endpoint: str, hello: Hello, own: Pool, stall_s: float, tls: TlsFiles | None = None
+) -> FetchingTransport:
     """Raises `TransportFailed` when the lender cannot be reached this way, or refuses."""
     if name == "cuda_ipc" and isinstance(own, DevicePool):
         return await CudaIpcFetcher.connect(endpoint, hello, own, stall_s=stall_s)
     if name == "shm":
         return await ShmFetcher.connect(endpoint, hello, own, stall_s=stall_s)
     if name == "tcp":
-        return await TcpFetcher.connect(endpoint, hello, own, stall_s=stall_s)
+        return await TcpFetcher.connect(endpoint, hello, own, stall_s=stall_s, tls=tls)
     raise TransportFailed("the lender offers a transport that is not known here")

@@ -1,6 +1,7 @@
 """TCP, lender's side: answers requests for lent blocks from the pool, wherever that is.
 
-Each block is checked against the loan table right before it is sent. Nothing is encrypted: loopback, or said aloud.
+Each block is checked against the loan table right before it is sent. Without the fleet's certificates nothing is
+encrypted: loopback, or said aloud.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import ipaddress
 import socket
 from collections.abc import AsyncIterator, Sequence
 
+from common.net.tls import TlsFiles
 from common.types.errors import StartupError
 from common.types.ids import AttemptId
 from kvtransfer.transports.contract import Lends
@@ -18,6 +20,7 @@ from kvtransfer.transports.listener import Listener
 from kvtransfer.transports.outbox import Outbox, outbox_for
 from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.sockets import readable, receive, send_vector, tune
+from kvtransfer.transports.tls import LenderTls
 
 MAX_PROBE_BYTES = 64 << 20
 
@@ -37,6 +40,7 @@ class TcpLender:
         port: int = 0,
         advertise: str = "",
         expose: bool = False,
+        tls: TlsFiles | None = None,
         receipt_s: float = 2.0,
         stall_s: float = 3.0,
         max_connections: int = 256,
@@ -46,6 +50,7 @@ class TcpLender:
         self._host, self._port = host, port
         self._advertise = advertise
         self._expose = expose
+        self._tls = tls
         self._receipt_s = receipt_s
         self._stall_s = stall_s
         self._max_connections = max_connections
@@ -57,6 +62,7 @@ class TcpLender:
         self._endpoint = ""
 
     async def start(self) -> None:
+        secure = LenderTls.of(self._tls).secure if self._tls else None
         listening = self._bind()
         host, port = listening.getsockname()[:2]
         host = self._advertise or host
@@ -65,6 +71,7 @@ class TcpLender:
             listening,
             self._doorkeeper,
             self._serve,
+            secure=secure,
             receipt_s=self._receipt_s,
             max_connections=self._max_connections,
             max_strangers=self._max_strangers,
@@ -87,7 +94,7 @@ class TcpLender:
             address = ipaddress.ip_address("127.0.0.1" if self._host == "localhost" else self._host)
         except ValueError as error:
             raise StartupError("the tcp transport listens on an IP address", "Give one, such as 127.0.0.1") from error
-        if not address.is_loopback and not self._expose:
+        if not (address.is_loopback or self._expose or self._tls):
             raise StartupError(
                 "the tcp transport would be reachable from other machines, unencrypted",
                 "Listen on 127.0.0.1, or allow it with expose",
@@ -110,7 +117,7 @@ class TcpLender:
 
     async def _serve(self, sock: socket.socket, welcome: Welcome) -> None:
         tune(sock)
-        await asyncio.get_running_loop().sock_sendall(sock, welcome.pack())
+        await send_vector(sock, [memoryview(welcome.pack())], self._stall_s)
         outbox: Outbox | None = None
         while True:
             await readable(sock)

@@ -7,12 +7,15 @@ that the next copy can use the connection. A stream that is out of step is never
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from common.net.tls import TlsFiles
+from common.types.errors import StartupError
 from common.types.ids import AttemptId
 from common.types.kv import Pair
 from kvtransfer.transports.contract import Digest, FetchReport, TransportFailed, check_pairs
@@ -22,7 +25,8 @@ from kvtransfer.transports.hello import WELCOME, Hello, Malformed, Welcome, refu
 from kvtransfer.transports.inbox import inbox_for
 from kvtransfer.transports.lane import Copy, Lane, Outcome
 from kvtransfer.transports.pools import Pool
-from kvtransfer.transports.sockets import Disconnected, receive, tune
+from kvtransfer.transports.sockets import Disconnected, receive, send_vector, tune
+from kvtransfer.transports.tls import secure_to_lender
 
 WINDOW_BYTES = 8 << 20
 """Asked for at once; two windows are under way, so that the stream never waits for a question."""
@@ -49,20 +53,32 @@ class TcpFetcher:
 
     @classmethod
     async def connect(
-        cls, endpoint: str, hello: Hello, own: Pool, *, stall_s: float = 3.0, digest: Digest | None = None
+        cls,
+        endpoint: str,
+        hello: Hello,
+        own: Pool,
+        *,
+        stall_s: float = 3.0,
+        digest: Digest | None = None,
+        tls: TlsFiles | None = None,
     ) -> "TcpFetcher":
         """Connects and introduces this worker; raises `TransportFailed` when that does not work out."""
         try:
             async with asyncio.timeout(stall_s):
-                sock, welcome, named = await _introduce(endpoint, hello)
+                sock, welcome, named = await _introduce(endpoint, hello, stall_s, tls)
         except TimeoutError:
             raise TransportFailed("the lender did not answer") from None
+        except StartupError as error:
+            raise TransportFailed("this worker's own certificate cannot be used") from error
         except Malformed as error:
             raise TransportFailed("the lender does not speak this protocol") from error
         except (OSError, Disconnected) as error:
             raise TransportFailed("the lender cannot be reached") from error
         # From here on only the lane's thread reads and writes, and the kernel watches the clock.
         sock.setblocking(True)
+        if isinstance(sock, ssl.SSLSocket):
+            sock.settimeout(stall_s)  # TLS waits by itself, and would wait on after the kernel gave up
+            return cls(own, sock, welcome.num_blocks, digest or named)
         stall = struct.pack("ll", int(stall_s), int(stall_s % 1 * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, stall)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, stall)
@@ -87,7 +103,7 @@ class TcpFetcher:
         """Shuts the stream down first: a thread that waits for a frozen lender wakes up at once."""
         if self._sock.fileno() >= 0:
             with contextlib.suppress(OSError):  # The lender was faster.
-                self._sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # of the connection, not of TLS on it
         await self._lane.fence()
         self._sock.close()
 
@@ -109,7 +125,7 @@ class TcpFetcher:
             raise TransportFailed(self._broken)
         try:
             return work()
-        except BlockingIOError:
+        except (BlockingIOError, TimeoutError):
             self._broken = "the lender stopped sending"
         except Malformed:
             self._broken = "the lender sent something else than was asked for"
@@ -149,6 +165,12 @@ class TcpFetcher:
         return outcome
 
     def _fill(self, view: memoryview) -> None:
+        if isinstance(self._sock, ssl.SSLSocket):
+            while view:
+                if not (count := self._sock.recv_into(view)):
+                    raise Disconnected
+                view = view[count:]
+            return
         count = self._sock.recv_into(view, 0, socket.MSG_WAITALL)
         if not count and view:
             raise Disconnected
@@ -167,7 +189,9 @@ class TcpFetcher:
         return num_blocks * self._own.block_bytes / (time.perf_counter() - started)
 
 
-async def _introduce(endpoint: str, hello: Hello) -> tuple[socket.socket, Welcome, Digest]:
+async def _introduce(
+    endpoint: str, hello: Hello, stall_s: float, tls: TlsFiles | None
+) -> tuple[socket.socket, Welcome, Digest]:
     loop = asyncio.get_running_loop()
     host, _, port = endpoint.rpartition(":")
     if not port.isdecimal() or not host:
@@ -178,7 +202,9 @@ async def _introduce(endpoint: str, hello: Hello) -> tuple[socket.socket, Welcom
     try:
         tune(sock)
         await loop.sock_connect(sock, address)
-        await loop.sock_sendall(sock, hello.pack())
+        if tls is not None:
+            sock = await secure_to_lender(sock, tls)
+        await send_vector(sock, [memoryview(hello.pack())], stall_s)
         welcome = Welcome.unpack(await receive(sock, WELCOME.size))
         if welcome.status:
             raise TransportFailed(refusal_text(welcome.status))

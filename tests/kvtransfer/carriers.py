@@ -1,12 +1,19 @@
 """One lender and one fetcher over any transport, with a gate that holds a copy after so many blocks."""
 
 import asyncio
+import atexit
 import contextlib
+import shutil
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from common.cache.checksum import block_checksum
+from common.net.peers import fleet_files
+from common.net.tls import TlsFiles
 from kvtransfer.transports.contract import Bytes, FetchingTransport, LendingTransport, PoolBytes
 from kvtransfer.transports.faults import Delivery, Frame
 from kvtransfer.transports.hello import Hello
@@ -17,10 +24,23 @@ from kvtransfer.transports.shm_fetch import ShmFetcher
 from kvtransfer.transports.tcp import TcpLender
 from kvtransfer.transports.tcp_fetch import TcpFetcher
 from tests.kvtransfer.pools import Loans, make_pool
+from tests.net.certificates import Authority
 
-KINDS = ("shm", "tcp", "memory")
+KINDS = ("shm", "tcp", "tcp over tls", "memory")
 EPOCH = 71
 FETCHER_EPOCH = 99
+
+
+@cache
+def fleet_folder() -> str:
+    """Certificates of every role, for as long as the tests run."""
+    folder = tempfile.mkdtemp(prefix="baton-tests-")
+    atexit.register(shutil.rmtree, folder)
+    return Authority(Path(folder)).fleet()
+
+
+def certificates(role: str) -> TlsFiles:
+    return fleet_files(fleet_folder(), role)
 
 
 class Gate:
@@ -84,6 +104,7 @@ def make_lender(kind: str, pool: PoolBytes, loans: Loans, fabric: MemoryFabric, 
     made: dict[str, Callable[[], LendingTransport]] = {
         "shm": lambda: ShmLender(pool, epoch),
         "tcp": lambda: TcpLender(pool, epoch, loans.lends),
+        "tcp over tls": lambda: TcpLender(pool, epoch, loans.lends, tls=certificates("prefill")),
         "memory": lambda: MemoryLender(fabric, pool, epoch, loans.lends),
     }
     return made[kind]()
@@ -98,8 +119,9 @@ async def connect(
 ) -> FetchingTransport:
     if kind == "shm":
         return await ShmFetcher.connect(endpoint, hello, own, digest=gate.digest)
-    if kind == "tcp":
-        return await TcpFetcher.connect(endpoint, hello, own, stall_s=stall_s, digest=gate.digest)
+    if kind in ("tcp", "tcp over tls"):
+        tls = certificates("decode") if kind == "tcp over tls" else None
+        return await TcpFetcher.connect(endpoint, hello, own, stall_s=stall_s, digest=gate.digest, tls=tls)
     if not isinstance(own, PoolBytes):
         raise TypeError("the in-process transport knows pools in host memory only")
     return await MemoryFetcher.connect(gate.fabric, endpoint, hello, own, digest=gate.count)

@@ -22,7 +22,7 @@ async def test_blocks_arrive_whole_and_nothing_else_changes(kind: str, block_byt
         before = snapshot(c.own)
         pairs = pairs_of(c.source, [0, 1, 2, 5, 4, 7], [3, 4, 5, 1, 10, 9])
         report = await c.fetcher.fetch(ATTEMPT, pairs)
-        assert (report.num_bytes, report.transport) == (6 * block_bytes, kind)
+        assert (report.num_bytes, report.transport) == (6 * block_bytes, c.lender.name)
         check_copied(c.source, c.own, pairs, before)
         assert c.fetcher.in_flight(ATTEMPT) == 0
 
