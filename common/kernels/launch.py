@@ -46,7 +46,7 @@ COMMON = {
     "small_linear": Launch(tile=64, warps=4, stages=4, resident=2, depth=128),
     "small_linear_wide": Launch(tile=128, warps=4, stages=3, resident=2, depth=64),
     "token_mask": Launch(tile=2048, warps=4),
-    "choose_tokens": Launch(tile=8192, warps=8),
+    "choose_tokens": Launch(tile=4096, warps=8),
     "logprobs": Launch(tile=4096, warps=8),
 }
 BY_CAPABILITY: dict[tuple[int, int], dict[str, Launch]] = {

@@ -69,7 +69,7 @@ def rope_write_kernel(
     kv_head = head - tl.where(is_value, num_heads + num_kv_heads, num_heads)
     target = cache + block * block_stride + offset * slot_stride
     target += is_value.to(tl.int64)[:, None] * half_stride + kv_head.to(tl.int64)[:, None] * head_stride + lane[None, :]
-    written = inside & (head >= num_heads)[:, None] & (block >= 0)
+    written = inside & (head >= tl.where(block >= 0, num_heads, 1 << 30))[:, None]
     low = tl.where(is_value[:, None], first, new_first)
     high = tl.where(is_value[:, None], second, new_second)
     if QUANTISE:

@@ -1,26 +1,40 @@
-"""Runs Triton's kernels on the CPU by its interpreter, which is chosen when Triton is first imported in a process.
+"""Runs Triton's kernels on the CPU by its interpreter, on small odd shapes; without Triton there is nothing to run.
 
-The choice is taken back from the environment at once: what other tests start is not to inherit it.
+The interpreter is chosen when Triton is first imported in a process. The choice is taken back from the environment at
+once: what other tests start is not to inherit it.
 """
 
 import os
 import sys
-from typing import Any
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
+import torch
+
+collect_ignore_glob = ["test_*.py"] if find_spec("triton") is None else []
 
 
-def _import_interpreted() -> Any:
+def _choose_interpreter() -> None:
     if "triton" in sys.modules:
-        # a GPU's tests load the kernels for real; then these have nothing to say
-        return sys.modules["triton"]
+        raise RuntimeError("triton was imported before its interpreter could be chosen")
     os.environ["TRITON_INTERPRET"] = "1"
     try:
-        loaded = pytest.importorskip("triton")
-        loaded.knobs.runtime.interpret = True
+        import_module("triton").knobs.runtime.interpret = True
     finally:
         del os.environ["TRITON_INTERPRET"]
-    return loaded
 
 
-_triton = _import_interpreted()
+if not collect_ignore_glob:
+    _choose_interpreter()
+
+
+@pytest.fixture(autouse=True)
+def _poisoned() -> Iterator[None]:
+    """New memory holds NaN or the largest integer: what a kernel leaves unwritten shows."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
