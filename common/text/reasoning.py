@@ -23,6 +23,10 @@ class ReasoningFormat:
         """Whether a rendered prompt ends within reasoning. Its last few characters are enough."""
         return prompt.rstrip().endswith(self.opening)
 
+    def is_over(self, prompt: str) -> bool:
+        """Whether it ends after reasoning, which some templates write themselves when none is wanted."""
+        return prompt.rstrip().endswith(self.closing)
+
 
 _FORMATS = (ReasoningFormat("<think>", "</think>"), ReasoningFormat("[THINK]", "[/THINK]"))
 

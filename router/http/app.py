@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from common.types.ids import new_request_id
 from router.http.front import Front
 from router.http.keys import KeyCheck
 from router.http.refusal import HttpRefusal, Reply, bug_reply, reply_to
@@ -75,4 +76,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 def _response(reply: Reply) -> Response:
-    return Response(reply.body, reply.status, dict(reply.headers), "application/json")
+    """With an id, as every answer has; the log tells which error it was."""
+    id = new_request_id()
+    _log.info("refused", extra={"request": id, "status": reply.status, "code": reply.code})
+    return Response(reply.body, reply.status, {"x-request-id": id, **reply.headers}, "application/json")

@@ -14,7 +14,7 @@ from router.http.chat_stream import ChatStream
 from router.http.constraints import constraint_of
 from router.http.front import front_of
 from router.http.generation import Streamed, Whole
-from router.http.reading import ends_inside, forced_calls, reading_of
+from router.http.reading import after_prompt, forced_calls, reading_of
 from router.http.schema.chat import ChatBody
 from router.http.schema.strict import read
 
@@ -32,7 +32,7 @@ async def chat_completions(request: Request) -> Response:
     token_ids: tuple[int, ...] = ()
     if body.return_token_ids or reading.reasoning is not None:
         token_ids = await serving.token_ids(ask.prompt)
-        reading = replace(reading, inside=ends_inside(reading, model, token_ids))
+        reading = after_prompt(reading, model, token_ids)
         ask = replace(ask, prompt=token_ids)
     constraint = ask.constraint or forced_calls(body, reading, model)
     ask = replace(ask, constraint=constraint, shown_special_ids=reading.shown_special_ids(model))

@@ -4,7 +4,7 @@ Found from the model's own chat template, and from what the chat offers. Knows n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -78,12 +78,14 @@ def reading_of(body: ChatBody, model: ServedModel, *, constrained: bool) -> Read
     return Reading(tools, reasoning, offered, teaches_short_ids(model.chat.source))
 
 
-def ends_inside(reading: Reading, model: ServedModel, token_ids: Sequence[int]) -> bool:
-    """Whether the prompt's end has opened reasoning."""
+def after_prompt(reading: Reading, model: ServedModel, token_ids: Sequence[int]) -> Reading:
+    """The prompt's end may have opened reasoning, or closed it already."""
     if reading.reasoning is None:
-        return False
+        return reading
     tail = model.tokenizer.decode(token_ids[-TAIL_TOKENS:], skip_special_tokens=False)
-    return reading.reasoning.is_open(tail)
+    if reading.reasoning.is_over(tail):
+        return replace(reading, reasoning=None)
+    return replace(reading, inside=reading.reasoning.is_open(tail))
 
 
 def forced_calls(body: ChatBody, reading: Reading, model: ServedModel) -> Constraint | None:

@@ -20,7 +20,7 @@ from router.http.asks import chat_ask
 from router.http.chat_shape import whole
 from router.http.chat_stream import ChatStream
 from router.http.gathered import Gathered
-from router.http.reading import Reading, ends_inside, forced_calls, reading_of
+from router.http.reading import Reading, after_prompt, forced_calls, reading_of
 from router.http.schema.chat import ChatBody
 from router.http.schema.strict import read
 from router.served_model import ServedModel
@@ -53,7 +53,7 @@ def body(**fields: Any) -> ChatBody:
 def reading(asked: ChatBody) -> Reading:
     ask = chat_ask(asked, model().chat)
     found = reading_of(asked, model(), constrained=ask.constraint is not None)
-    return replace(found, inside=ends_inside(found, model(), model().token_ids(ask.prompt)))
+    return after_prompt(found, model(), model().token_ids(ask.prompt))
 
 
 def streamed(pieces: list[str], asked: ChatBody) -> list[dict[str, Any]]:

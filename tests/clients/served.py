@@ -1,0 +1,97 @@
+"""A fleet started by `baton up`, with a tiny model that was given a chat template with tools and reasoning."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.house.source import ROOT
+from tests.tiny import tiny_model
+
+TEMPLATE = """{%- if tools -%}<|system|>Answer with <tool_call>{"name": ..., "arguments": ...}</tool_call>.
+{%- for tool in tools %}
+{{ tool | tojson }}{%- endfor -%}<|end|>{%- endif -%}
+{%- for message in messages -%}<|{{ message.role }}|>{{ message.content }}
+{%- for call in message.tool_calls -%}<tool_call>{{ call.function | tojson }}</tool_call>{%- endfor -%}<|end|>
+{%- endfor -%}
+{%- if add_generation_prompt -%}<|assistant|>
+{{- '<think>\\n' if enable_thinking is true else '<think>\\n\\n</think>\\n\\n' }}{%- endif -%}"""
+BASE = "qwen3"
+ENDING_S = 60
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where it is served, and the model's folder."""
+
+    url: str
+    model: str
+    folder: Path
+
+    @property
+    def v1(self) -> str:
+        return f"{self.url}/v1"
+
+
+@contextmanager
+def served() -> Iterator[Served]:
+    with tempfile.TemporaryDirectory(prefix="baton-clients-") as scratch:
+        folder = Path(scratch) / "tiny"
+        shutil.copytree(tiny_model(BASE), folder)
+        (folder / "chat_template.jinja").write_text(TEMPLATE)
+        host = _loopback()
+        ports = {name: _free_port(host) for name in ("grpc", "http", "fleet")}
+        flags = [f"--{name}={host}:{port}" for name, port in ports.items()]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "baton.cli.main", "up", "--model", str(folder), "--kv-memory=64MiB", *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            process_group=0,
+        )
+        try:
+            _wait(process)
+            yield Served(f"http://{host}:{ports['http']}", "tiny", folder)
+        finally:
+            _end(process)
+
+
+def _wait(process: "subprocess.Popen[str]") -> None:
+    """Until it says where clients connect to; it says what is wrong too."""
+    said: list[str] = []
+    for line in process.stdout or ():
+        said.append(line)
+        if "clients connect to" in line:
+            return
+    raise RuntimeError("baton up ended:\n" + "".join(said))
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=ENDING_S)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _loopback() -> str:
+    """Of this process alone: no port it takes is promised to somebody else."""
+    number = os.getpid() % 65000 + 256
+    return f"127.88.{number >> 8}.{number & 255}"
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as taken:
+        taken.bind((host, 0))
+        port: int = taken.getsockname()[1]
+        return port
