@@ -36,7 +36,9 @@ from baton.cli.processor import (
     shm_bytes,
 )
 from common.kernels.native.build import cpu_flags, levels_of
+from common.obs.device import DeviceFacts, read_devices
 from common.obs.memory import available_bytes, usable_cores
+from common.obs.nvml import NvmlError, PyNvml
 from common.types.config import DoctorConfig
 from common.types.resolve import load
 
@@ -72,7 +74,7 @@ async def _fleet(config: DoctorConfig) -> list[Finding]:
 def _machine() -> list[Finding]:
     levels = levels_of(cpu_flags())
     level = levels[0].name if levels else None
-    gpus = _gpu_names()
+    gpus = _devices()
     packages = {name: installed(name) for name in (*ROUTER_PACKAGES, *WORKER_PACKAGES)}
     return [
         *of_versions(tuple(sys.version_info[:3]), packages),
@@ -81,7 +83,7 @@ def _machine() -> list[Finding]:
         of_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
         of_processor(processor_model(), cpu_flags(), level),
         of_compiler(compiler_version(), level),
-        of_devices(gpus, _torch_cuda()),
+        *of_devices(gpus, _torch_cuda()),
         of_shared_memory(shared_memory_failure(), shm_bytes(), len(gpus or ())),
         of_place(os.geteuid(), network_namespace(), in_container()),
     ]
@@ -100,20 +102,12 @@ def installed(name: str) -> str | None:
         return None
 
 
-def _gpu_names() -> list[str] | None:
-    if find_spec("pynvml") is None:
-        return None
-    import pynvml
-
+def _devices() -> tuple[DeviceFacts, ...] | None:
+    """None when no driver answers."""
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+        return read_devices(PyNvml.open())
+    except NvmlError:
         return None
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def _torch_cuda() -> str | None:

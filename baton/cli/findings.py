@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from common.obs.device import DeviceFacts
 from common.types.options import format_size
 
 SLOW_SHARE = 0.25
@@ -82,15 +83,37 @@ def of_open_files(limit: int) -> Finding:
     return Finding("open files", Grade.GOOD, f"at most {limit}")
 
 
-def of_devices(names: Sequence[str] | None, torch_cuda: str | None) -> Finding:
-    """GPUs by name, None when no driver answers; the CUDA version torch was built for, None for none."""
-    if not names:
-        return Finding("gpu", Grade.GOOD, "none; workers compute on the CPU")
-    fact = f"{len(names)}: {', '.join(sorted(set(names)))}"
+def of_devices(devices: Sequence[DeviceFacts] | None, torch_cuda: str | None) -> list[Finding]:
+    """None when no driver answers; `torch_cuda` is the CUDA version torch was built for, None for none."""
+    if not devices:
+        return [Finding("gpu", Grade.GOOD, "none; workers compute on the CPU")]
+    found = [_of_device(number, device) for number, device in enumerate(devices)]
     if torch_cuda is None:
         advice = "This torch cannot use it: install a build with CUDA to pass --device cuda"
-        return Finding("gpu", Grade.WEAK, fact, advice)
-    return Finding("gpu", Grade.GOOD, f"{fact}; torch with CUDA {torch_cuda}")
+        found.append(Finding("torch", Grade.WEAK, "built without CUDA", advice))
+    else:
+        found.append(Finding("torch", Grade.GOOD, f"built for CUDA {torch_cuda}"))
+    return found
+
+
+def _of_device(number: int, device: DeviceFacts) -> Finding:
+    gib = 1 << 30
+    parts = [f"{device.name}, {device.used_bytes / gib:.1f} of {device.total_bytes / gib:.1f} GiB in use"]
+    if device.utilisation is not None:
+        parts.append(f"{device.utilisation}% busy")
+    if device.pcie is not None:
+        parts.append(f"PCIe {device.pcie[0]} x{device.pcie[1]}")
+    for way in ("NVLink", "PCIe", ""):
+        if count := sum(link == way for _, link in device.links):
+            parts.append(f"{count} other{'s' * (count > 1)} over {way}" if way else f"{count} it cannot reach")
+    what = f"gpu {number}"
+    if device.uncorrected_errors:
+        parts.append(f"{device.uncorrected_errors} memory errors that could not be corrected")
+        return Finding(what, Grade.BAD, "; ".join(parts), "Reset or replace it: its workers will not become ready")
+    if any(not link for _, link in device.links):
+        advice = "KV between these goes by way of host memory"
+        return Finding(what, Grade.WEAK, "; ".join(parts), advice)
+    return Finding(what, Grade.GOOD, "; ".join(parts))
 
 
 def of_carriers(carried: Sequence[Carried], copy_bytes_per_s: float, num_bytes: int) -> list[Finding]:

@@ -16,6 +16,8 @@ from baton.cli.findings import (
     of_open_files,
     of_versions,
 )
+from common.obs.device import read_devices
+from tests.obs.fake_nvml import FakeNvml
 
 ALL_PACKAGES: dict[str, str | None] = dict.fromkeys((*ROUTER_PACKAGES, *WORKER_PACKAGES), "1.0")
 GOOD = [
@@ -23,8 +25,8 @@ GOOD = [
     of_cores(8, 8),
     of_memory(16 << 30),
     of_open_files(65536),
-    of_devices(None, None),
-    of_devices(["H200", "H200"], "13.0"),
+    *of_devices(None, None),
+    *of_devices(read_devices(FakeNvml(links={frozenset(("GPU-a", "GPU-b")): "NVLink"})), "13.0"),
     *of_carriers([Carried("shm", 8e9), Carried("tcp", 1e9)], 1e10, 64 << 20),
 ]
 NOT_GOOD = [
@@ -33,7 +35,9 @@ NOT_GOOD = [
     of_cores(1, 8),
     of_memory(1 << 20),
     of_open_files(256),
-    of_devices(["H200"], None),
+    of_devices(read_devices(FakeNvml(("GPU-a",))), None)[1],
+    of_devices(read_devices(FakeNvml(errors=2)), "13.0")[0],
+    of_devices(read_devices(FakeNvml()), "13.0")[0],
     of_carriers([Carried("shm", 1e9)], 1e10, 64 << 20)[1],
     of_carriers([Carried("shm", failure="no memfd")], 1e10, 64 << 20)[1],
     of_carriers([Carried("tcp", failure="refused")], 1e10, 64 << 20)[1],
@@ -57,8 +61,11 @@ def test_missing_packages_are_named_with_their_extra() -> None:
     assert "'.[worker]'" in finding.advice
 
 
-def test_gpus_of_one_kind_are_named_once() -> None:
-    assert of_devices(["H200", "H200"], "13.0").fact == "2: H200; torch with CUDA 13.0"
+def test_a_gpu_is_told_with_its_memory_and_its_ways_to_others() -> None:
+    devices = read_devices(FakeNvml(("GPU-a", "GPU-b"), links={frozenset(("GPU-a", "GPU-b")): "NVLink"}))
+    first, _, torch = of_devices(devices, "13.0")
+    assert first.fact == "NVIDIA Test, 4.0 of 16.0 GiB in use; 37% busy; PCIe 5 x16; 1 other over NVLink"
+    assert torch.fact == "built for CUDA 13.0"
 
 
 def test_both_transports_carry_blocks_here() -> None:
