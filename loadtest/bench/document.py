@@ -17,7 +17,8 @@ p { color: var(--soft); margin: 4px 0 0; } p.doubt { color: var(--bad); }
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: 10px 14px; }
 .tile b { display: block; font-size: 22px; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: 13px; }
-.plots { margin-top: 16px; display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 14px; }
+.plots { margin-top: 16px; display: grid; gap: 14px;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); }
 figure { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: 10px 12px; }
 figcaption { font-weight: 600; } svg { width: 100%; height: auto; display: block; }
 .grid { stroke: var(--rule); }

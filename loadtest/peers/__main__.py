@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         journal=journal,
         log=out.with_suffix(".log"),
         deadline_s=began + options.minutes * 60,
+        front=options.front,
+        refereed=options.referee,
         say=lambda line: print(f"{time.monotonic() - began:6.0f} s  {line}", flush=True),
         on_change=write,
     )
@@ -95,6 +97,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", default="135m", help="a model folder, or a shape: " + ", ".join(SHAPES))
     parser.add_argument("--rows", default=",".join(ROWS), help="which rows, such as C2,C7 (all)")
     parser.add_argument("--quick", action="store_true", help="one turn of less: about six minutes")
+    parser.add_argument("--front", default="grpc", choices=("grpc", "http"), help="how Baton is asked (grpc)")
+    parser.add_argument(
+        "--referee", action="store_true", help="C7 with vLLM's own client too, over HTTP: 4 minutes more"
+    )
     parser.add_argument("--cores", type=int, default=2, help="how many cores all of it gets (2)")
     parser.add_argument("--minutes", type=float, default=15.0, help="no phase begins after this long (15)")
     parser.add_argument("--out", default=str(RESULTS / "peers-cpu.md"), help="the table's file")

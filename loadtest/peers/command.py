@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,21 @@ class Failed(Exception):
     """The command did not do what it should; the message is for whoever reads the table."""
 
 
-async def output(name: str, argv: Sequence[str], limit_s: float, environment: Mapping[str, str]) -> list[str]:
-    """The lines it printed."""
+async def output(
+    name: str,
+    argv: Sequence[str],
+    limit_s: float,
+    environment: Mapping[str, str],
+    heard: Callable[[str], None] = lambda line: None,
+) -> list[str]:
+    """The lines it printed; each was `heard` when it came, so that what came before a failure is not lost."""
     lines: list[str] = []
-    spec = ChildSpec(name, tuple(argv), environment=environment)
-    child = await Child.start(spec, lambda _, line: lines.append(line))
+
+    def on_line(_: str, line: str) -> None:
+        lines.append(line)
+        heard(line)
+
+    child = await Child.start(ChildSpec(name, tuple(argv), environment=environment), on_line)
     try:
         async with asyncio.timeout(limit_s):
             code = await child.wait()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from baton.client import Client, Delta
@@ -20,6 +21,7 @@ from loadtest.peers.command import Failed, output
 from loadtest.peers.contenders import Peers, baton_apart, baton_demo, baton_together, engine_command, vllm_server
 from loadtest.peers.journal import Journal, Sample
 from loadtest.peers.loads import Sizes
+from loadtest.peers.referee import referee
 from loadtest.peers.server import NotStarted, Server, running
 
 ENGINE_S = 150.0
@@ -38,19 +40,23 @@ class Comparison:
     journal: Journal
     log: Path
     deadline_s: float
+    front: str
+    refereed: bool
     say: Callable[[str], None]
     on_change: Callable[[], None]
 
     async def run(self) -> None:
+        model, front = self.peers.model, self.front
         for turn in range(self.sizes.turns):
             await self._engines(turn)
-            await self._server(turn, "baton", lambda: baton_together(self.peers.model, self.cores),
-                               self._chosen({"C2": loads.decoding, "C3": loads.prefilling}))  # fmt: skip
+            fast = self._chosen({"C2": loads.decoding, "C3": loads.prefilling})
+            await self._server(turn, "baton", lambda: baton_together(model, self.cores, front=front), fast)
             await self._vllm(turn)
-            await self._server(turn, "baton", lambda: baton_apart(self.peers.model),
-                               self._chosen({"C7": loads.keeping_goals}))  # fmt: skip
-            await self._server(turn, "baton", lambda: baton_apart(self.peers.model, mode="handoff"),
-                               self._chosen({"C6": loads.undisturbed}))  # fmt: skip
+            good = self._chosen({"C7": loads.keeping_goals})
+            await self._server(turn, "baton", lambda: baton_apart(model, front=front), good)
+            await self._server(turn, "baton", lambda: baton_apart(model, front="http"), self._refereed())
+            steady = self._chosen({"C6": loads.undisturbed})
+            await self._server(turn, "baton", lambda: baton_apart(model, mode="handoff", front=front), steady)
         if "C12" in self.wanted:
             for turn in range(self.sizes.starts):
                 await self._phase("start to first token", lambda turn=turn: self._start(turn))  # type: ignore[misc]
@@ -58,6 +64,7 @@ class Comparison:
     async def _vllm(self, turn: int) -> None:
         vllm = self.peers.vllm
         measures = self._chosen({"C2": loads.decoding, "C3": loads.prefilling, "C7": loads.keeping_goals})
+        measures += self._refereed()
         if turn == 0:
             measures += self._chosen({"C6": loads.undisturbed})
         if vllm is None:
@@ -75,16 +82,15 @@ class Comparison:
                     self._note(f"{side} is not installed, or has no model: its engine is not measured")
                 continue
             argv, environment = command
+            name = f"engine of {side}"
+            heard = partial(self._heard, side, turn)
+            await self._phase(f"turn {turn + 1}: {name}", partial(output, name, argv, ENGINE_S, environment, heard))
 
-            async def measure(
-                side: str = side, argv: tuple[str, ...] = argv, own: dict[str, str] = environment
-            ) -> None:
-                for line in await output(f"engine of {side}", argv, ENGINE_S, own):
-                    if line.startswith('{"case"'):
-                        found = json.loads(line)
-                        self._add(Sample(found["case"], side, turn, float(found["value"]), "tokens/s"))
-
-            await self._phase(f"turn {turn + 1}: engine of {side}", measure)
+    def _heard(self, side: str, turn: int, line: str) -> None:
+        """A line of an engine's script: a case and its figure, or talk."""
+        if line.startswith('{"case"'):
+            found = json.loads(line)
+            self._add(Sample(found["case"], side, turn, float(found["value"]), "tokens/s"))
 
     async def _server(self, turn: int, side: str, make: Callable[[], Server], measures: Sequence[Measure]) -> None:
         """One start, and every measure on it; one that fails does not keep the next from its turn."""
@@ -117,7 +123,7 @@ class Comparison:
                         break
             self._add(Sample("start to first token", "baton", turn, time.perf_counter() - began, "s"))
 
-    async def _phase(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _phase(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         left_s = self.deadline_s - time.monotonic()
         if left_s <= 0:
             self._note(f"{name}: skipped, the time is over")
@@ -131,6 +137,11 @@ class Comparison:
             self._note(f"{name}: {failure or type(failure).__name__}")
         self.say(f"{name}: {time.monotonic() - began:.0f} s")
         self.on_change()
+
+    def _refereed(self) -> list[Measure]:
+        """By another client too, where it was asked for and is there."""
+        vllm = self.peers.vllm
+        return [referee(vllm, self.peers.model)] if self.refereed and "C7" in self.wanted and vllm is not None else []
 
     def _chosen(self, measures: dict[str, Measure]) -> list[Measure]:
         return [

@@ -50,27 +50,29 @@ class Peers:
         return path.absolute() if path is not None and path.exists() else None
 
 
-def baton_together(model: Path, cores: Sequence[int]) -> Server:
+def baton_together(model: Path, cores: Sequence[int], *, front: str = "grpc") -> Server:
     """Both workers may use every core: for loads in which only one of them has work at a time."""
-    return _baton("baton together", model, (f"--threads={len(cores)}", "--no-pin"), {})
+    return _baton("baton together", model, (f"--threads={len(cores)}", "--no-pin"), {}, front)
 
 
-def baton_apart(model: Path, *, mode: str = "auto") -> Server:
+def baton_apart(model: Path, *, mode: str = "auto", front: str = "grpc") -> Server:
     """As `baton up` does by itself: each worker on cores of its own."""
-    return _baton("baton", model, (), {"BATON_MODE": mode})
+    return _baton("baton", model, (), {"BATON_MODE": mode}, front)
 
 
 def baton_demo() -> Server:
     """What a newcomer starts."""
-    return _baton("baton demo", None, (), {})
+    return _baton("baton demo", None, (), {}, "grpc")
 
 
-def _baton(name: str, model: Path | None, flags: Sequence[str], settings: Mapping[str, str]) -> Server:
+def _baton(name: str, model: Path | None, flags: Sequence[str], settings: Mapping[str, str], front: str) -> Server:
+    """`front` says how the bench comes in; the server has both."""
     grpc, fleet, http = free_address(), free_address(), free_address()
     where = () if model is None else (f"--model={model}", "--kv-memory=2GiB")
     command = (sys.executable, "-m", "baton.cli.main", "up", f"--grpc={grpc}", f"--fleet={fleet}", f"--http={http}")
     environment = child_environment([], {**QUIET, **settings})
-    return Server(name, (*command, *where, *flags), grpc, BATON_READY_S, environment)
+    target, model_id = (f"http://{http}", "" if model is None else model.name) if front == "http" else (grpc, "")
+    return Server(name, (*command, *where, *flags), target, BATON_READY_S, environment, model_id)
 
 
 def vllm_server(vllm: Path, model: Path, cores: Sequence[int]) -> Server:

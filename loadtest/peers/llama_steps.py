@@ -13,9 +13,8 @@ from importlib import import_module
 from statistics import median
 from typing import Any
 
-DECODES = ((1, 128, 64), (8, 128, 48), (32, 128, 24))
-PREFILLS = (512, 2048)
-NUM_ROUNDS = 3
+DECODES = ((1, 128, 64), (8, 128, 48), (32, 128, 16))
+PREFILLS = ((512, 3), (2048, 1))
 Token = tuple[int, int, bool]
 """Position, sequence, and whether its logits are wanted."""
 
@@ -64,10 +63,10 @@ def main(path: str, threads: int) -> None:
         times = [context.seconds([(prompt + step, s, True) for s in range(batch)]) for step in range(steps + 2)]
         tell(f"decode B={batch} engine", batch / median(times[2:]))
         context.close()
-    for prompt in PREFILLS:
+    for prompt, rounds in PREFILLS:
         context = Context(llama, model, 1, prompt, 1, threads)
         times = []
-        for _ in range(NUM_ROUNDS):
+        for _ in range(rounds):
             times.append(context.seconds(whole(1, prompt)))
             context.clear()
         tell(f"prefill {prompt} engine", prompt / median(times))

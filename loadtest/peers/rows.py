@@ -43,6 +43,7 @@ ROWS = (
     Row("C7", "goodput at 2 requests/s", "goodput at 2/s", VLLM, 1.3, 2.0),
     Row("C7", "goodput at 3 requests/s", "goodput at 3/s", VLLM, 1.3, 2.0),
     Row("C7", "best goodput over these rates", "best goodput", VLLM, 1.3, 2.0),
+    Row("C7", "goodput at 2 requests/s, by vllm's client", "goodput at 2/s by vllm bench serve", VLLM, 1.3, 2.0),
     Row("C12", "start to first token, demo model, s", "start to first token", "", 15, 5, most=True),
 )
 HEAD = ("", "what", "Baton", "peer", "ratio (spread)", "must", "aim", "")

@@ -64,7 +64,9 @@ async def test_one_that_never_answers_is_given_up_and_killed(tmp_path: Path) -> 
 
 async def test_a_command_gives_its_lines_or_its_failure() -> None:
     environment = dict(os.environ)
-    assert await output("it", (sys.executable, "-c", "print(1); print(2)"), 30.0, environment) == ["1", "2"]
+    heard: list[str] = []
+    printing = (sys.executable, "-c", "print(1); print(2)")
+    assert await output("it", printing, 30.0, environment, heard.append) == ["1", "2"] == heard
     with pytest.raises(Failed, match=r"it failed \(exit code 1\): .*why"):
         await output("it", (sys.executable, "-c", "raise SystemExit('why')"), 30.0, environment)
     with pytest.raises(Failed, match="longer than"):
