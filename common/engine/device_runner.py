@@ -9,6 +9,7 @@ Owns what is in flight. Knows nothing of sequences, of who owns a block, or of h
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,6 @@ from common.cache.storage import KVStorage
 from common.engine.draw import draw, is_plain
 from common.engine.flight import Flight, is_step, places_of
 from common.engine.graphs import Steps
-from common.engine.masks import Masks
 from common.engine.plan import Sampled, SampleRow, StepPlan, StepResult
 from common.engine.sampler import Sampler
 from common.engine.stage import Stage, copy_blocks
@@ -26,6 +26,9 @@ from common.engine.static_batch import StaticBatch
 from common.engine.whole_step import WholeStep
 from common.kernels.logits import Logits
 from common.models.decoder import Decoder
+
+if TYPE_CHECKING:  # what constrains needs packages that choosing does without
+    from common.engine.masks import Masks
 
 Int64s = npt.NDArray[np.int64]
 
@@ -49,7 +52,7 @@ class DeviceRunner:
         stage: Stage,
         inputs: StaticBatch,
         steps: Steps,
-        masks: Masks | None = None,
+        masks: "Masks | None" = None,
     ) -> None:
         self._decoder = decoder
         self._storage = storage
@@ -107,16 +110,16 @@ class DeviceRunner:
         computed = self._inputs.fill(plan.works)
         if not computed.all():
             raise RuntimeError("a plan reaches beyond its block tables")
-        return self._flight(plan.rows, places_of(plan.works, computed.tolist(), 0))
+        return self._flight(plan.rows, places_of(plan.works, computed.tolist(), 0), 0)
 
     def _launch_ahead(self, plan: StepPlan, flight: Flight, places: Int64s) -> Flight | None:
         """The step after this one, should all its sequences go on; their tokens never leave the device for it."""
         computed = self._inputs.fill(plan.works, (flight.tokens, places))
         if not computed.any():
             return None
-        return self._flight(plan.rows, places_of(plan.works, computed.tolist(), 1))
+        return self._flight(plan.rows, places_of(plan.works, computed.tolist(), 1), 1)
 
-    def _flight(self, rows: Sequence[SampleRow], places: dict[tuple[int, int], int]) -> Flight:
+    def _flight(self, rows: Sequence[SampleRow], places: dict[tuple[int, int], int], ahead: int) -> Flight:
         logits = self._decoder.logits(self._steps.run(len(rows)))
-        tokens = draw(logits, rows)
+        tokens = draw(logits, rows, self._stage, ahead=ahead)
         return Flight(tokens, self._stage.download(tokens), places)

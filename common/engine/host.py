@@ -86,6 +86,7 @@ class Host:
         self._ties: list[Tie] = []
         self._hashes: dict[int, None] = {}
         self.left, self.joined = asyncio.Event(), asyncio.Event()
+        self._broken = False
         self.address = ""
 
     async def start(self, hello: Hello) -> None:
@@ -145,8 +146,15 @@ class Host:
             self.left.set()
         self._poke()
 
+    async def break_off(self, reason: str) -> None:
+        """What it computes on is broken: it takes nothing new, and health says so for as long as it lives."""
+        _log.critical("not ready any more: %s", reason)
+        self._broken = True
+        self.order_drain(leave=False)
+        await self._health.set_serving(False)
+
     def order_resume(self) -> None:
-        if not self.left.is_set():
+        if not self.left.is_set() and not self._broken:
             self._side.draining = False
             self._poke()
 

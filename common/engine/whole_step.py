@@ -71,7 +71,6 @@ class WholeStep:
         logits = self._decoder.logits(hidden)
         if not all(map(is_plain, plan.rows)):
             return self._sampler.choose(Logits.of(logits), places, plan.rows)
-        if len(plan.rows) > len(logits):  # several choices from one work
-            logits = logits[self._stage.upload(np.array(places))]
-        tokens = self._stage.download(draw(logits, plan.rows))().tolist()
+        several = places if len(plan.rows) > len(logits) else None  # choices from one work
+        tokens = self._stage.download(draw(logits, plan.rows, self._stage, several))().tolist()
         return tuple(Sampled(token) if token >= 0 else None for token in tokens)

@@ -16,8 +16,11 @@ from common.engine.limits import Limits
 from common.engine.loop import Scheduler
 from common.engine.messages import Event
 from common.engine.tables import BlockTables
+from common.engine.unreadiness import watch_device
 from common.engine.voice import Voice
+from common.net.background import Background
 from common.net.server import check_exposed, split_address
+from common.obs.device import DeviceWatch
 from common.obs.exposition import Sample
 from common.obs.member_samples import member_samples
 from common.obs.metrics_server import MetricsServer
@@ -56,6 +59,8 @@ class Worker:
     side: OpenSide = field(init=False)
     host: Host = field(init=False)
     metrics: MetricsServer | None = field(default=None, init=False)
+    watch: DeviceWatch | None = field(default=None, init=False)
+    tasks: Background = field(default_factory=Background, init=False)
 
     @classmethod
     async def start(cls, config: WorkerConfig, kind: Kind, machine: Machine, voice: Voice = Voice()) -> "Worker":
@@ -91,6 +96,7 @@ class Worker:
                 worker.metrics = MetricsServer(*split_address(config.metrics), worker.samples)
                 undo.append(worker.metrics.close)
             await worker.host.start(worker.hello(epoch))
+            worker.watch = watch_device(worker.engine.storage, worker.break_off)
         except BaseException:
             for step in undo:
                 await step()
@@ -100,6 +106,9 @@ class Worker:
 
     async def stop(self) -> None:
         """Ends the calls, leaves the routers, lets go of the pool, ends the engine: in this order."""
+        if self.watch is not None:
+            await asyncio.to_thread(self.watch.stop)
+        await self.tasks.close()
         await self.host.stop()
         if self.metrics is not None:
             await self.metrics.close()
@@ -110,6 +119,10 @@ class Worker:
         """This worker's figures, from any thread."""
         load, role = self.host.figures(), self.kind.role
         return member_samples(self.name, role, load, draining=load.draining)
+
+    def break_off(self, reason: str) -> None:
+        """The device it computes on told of an error."""
+        self.tasks.spawn(self.host.break_off(reason))
 
     def fail(self, error: BaseException) -> None:
         """A bug: whoever owns the process ends it."""

@@ -148,7 +148,7 @@ def test_a_new_table_is_a_new_sequence(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "sampling",
     [
-        Sampling(seed=3, temperature=0.8, top_k=20, top_p=0.9),
+        replace(GREEDY, min_tokens=9, stop_token_ids=(3,)),
         replace(GREEDY, repetition_penalty=1.3),
         replace(GREEDY, logit_bias=((5, 3.0),)),
         replace(GREEDY, logprobs=2),
@@ -162,6 +162,20 @@ def test_rows_that_ask_for_more_are_chosen_on_the_host(bench: Bench, sampling: S
     for _ in range(3):
         decode(bench, talks[:1])
     assert bench.runner.counts.num_ahead >= 2
+
+
+def test_draws_are_made_on_the_device_and_are_the_hosts(bench: Bench) -> None:
+    samplings = [
+        Sampling(seed=3, temperature=0.8, top_k=20, top_p=0.9),
+        Sampling(seed=-5, temperature=1.3, min_p=0.02),
+        Sampling(seed=7),
+        GREEDY,
+    ]
+    talks = [Talk(key, [5, 6, 7 + key], sampling) for key, sampling in enumerate(samplings)]
+    prompts(bench, *talks)
+    for _ in range(8):
+        decode(bench, talks)
+    assert bench.runner.counts.num_ahead == 7
 
 
 def test_prompts_and_their_scores(bench: Bench) -> None:

@@ -4,10 +4,12 @@ import asyncio
 from dataclasses import replace
 
 import grpc
+import pytest
 
 from common.engine.host import Host
 from common.engine.messages import EngineLoad, Event, PrefixChanged
 from common.engine.report import SideState, make_report
+from common.net.health import Health
 from common.types.config import WorkerConfig
 from common.types.member import Carried, FetchTotals, StepTotals
 from common.types.timeouts import Timeouts
@@ -124,3 +126,18 @@ def test_a_report_joins_what_engine_loop_and_side_count() -> None:
     assert (report.steps.num_steps, report.steps.num_hit_tokens, report.steps.num_preempted) == (5, 32, 1)
     assert report.fetches.carried[0].transport == "tcp"
     assert (report.draining, report.drained) == (True, False)
+
+
+async def test_a_broken_device_takes_nothing_new_and_no_order_changes_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, told = Stage(), list[bool]()
+
+    async def set_serving(self: Health, serving: bool, service: str | None = None) -> None:
+        told.append(serving)
+
+    monkeypatch.setattr(Health, "set_serving", set_serving)
+    stage.host._health = Health(())
+    await stage.host.break_off("the device reported error XID 79")
+    stage.host.order_resume()
+    assert stage.side.draining
+    assert stage.host.report().draining
+    assert told == [False]

@@ -1,0 +1,34 @@
+"""A device's error reaches the loop; a worker on a CPU watches nothing."""
+
+import asyncio
+
+import pytest
+
+from common.cache.storage import KVStorage
+from common.engine.unreadiness import watch_device
+from common.obs.nvml import XID, NvmlError
+from tests.cache.fake_driver import FakeDriver, FakeMachine
+from tests.cache.test_storage import LAYOUT
+from tests.obs.fake_nvml import FakeNvml
+
+
+def on_device() -> KVStorage:
+    return KVStorage(LAYOUT, 2, driver=FakeDriver(FakeMachine(), identity=bytes(range(16))))
+
+
+async def test_a_fault_is_told_on_the_loop() -> None:
+    nvml, told = FakeNvml(), asyncio.Queue[str]()
+    watch = watch_device(on_device(), told.put_nowait, lambda: nvml)
+    nvml.events.put((XID, 79))
+    async with asyncio.timeout(30):
+        assert await told.get() == "the device reported error XID 79"
+    assert watch is not None
+    await asyncio.to_thread(watch.stop)
+
+
+async def test_nothing_to_watch() -> None:
+    def unanswered() -> FakeNvml:
+        raise NvmlError("Driver Not Loaded")
+
+    assert watch_device(KVStorage(LAYOUT, 2), pytest.fail) is None
+    assert watch_device(on_device(), pytest.fail, unanswered) is None
