@@ -109,7 +109,7 @@ def boot(
     voice.say(describe_pool(layout, limits, num_blocks))
     storage = ground.make_storage(layout, num_blocks, room) if ground else KVStorage(layout, num_blocks, CPU, room)
     compiler = _load_compiler(folder, model, voice.say)
-    masks = None if compiler is None else Masks(compiler)
+    masks = None if compiler is None else Masks(compiler, _num_mask_threads(config.device, machine))
     runner = ground or Runner(decoder, storage, masks)
     tables = BlockTables.create(num_blocks, layout.block_tokens, config.cache_key.encode(), fingerprint)
 
@@ -146,6 +146,11 @@ def _load_compiler(folder: Path, model: ModelConfig, say: Callable[[str], None])
     except (InvalidRequest, ModelError) as error:
         say(f"answers with a constraint will be refused: {error}")
         return None
+
+
+def _num_mask_threads(device: str, machine: Machine) -> int:
+    """On a CPU every core has the forward pass to compute; a device's steps are short, and cores are free."""
+    return 1 if device == "cpu" else max(1, min(8, machine.num_cores // 2))
 
 
 def _limits(config: WorkerConfig, model: ModelConfig) -> Limits:

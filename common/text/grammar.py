@@ -22,7 +22,11 @@ MAX_GBNF_CHARS = 1 << 14
 _JSON_OPTIONS = {"whitespace_pattern": r"[\x20\x0A\x0D\x09]{1,40}"}
 OWN_OPTIONS = json.dumps({"x-guidance": _JSON_OPTIONS})[1:-1]
 """What a grammar made here says in its `%json`: the one option of the compiler that may stand in a source."""
-_OPTIONS = re.compile(r"x-guidance|allow_invalid_utf8|\[[^\]\n]*\b(temperature|stop)\s*=")
+# Attributes stand between a rule's name and its colon; a schema's own texts may say the same words and mean nothing.
+_OPTIONS = re.compile(
+    r'"x-guidance"\s*:|"allow_invalid_utf8"\s*:|^[ \t]*[?!]*[\w.-]+[ \t]*\[[^\]\n]*\b(temperature|stop)\s*=',
+    re.MULTILINE,
+)
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 

@@ -4,8 +4,11 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
+from llguidance import LLMatcher
 
 from baton.client import Answer, Client, Delta
+from common.engine.masks import Guide, Masks
+from common.engine.plan import SampleRow
 from common.types.config import RouterConfig
 from common.types.constraint import Constraint
 from common.types.errors import InvalidRequest
@@ -110,6 +113,26 @@ async def test_random_schemas_and_expressions_are_answered_right_or_refused() ->
         outcomes = await asyncio.gather(*map(judge, constraints))
     assert outcomes.count("answered") >= 12
     assert outcomes.count("refused ['constraint']") == 24 - outcomes.count("answered") - outcomes.count("cut") >= 1
+
+
+@pytest.mark.parametrize("mode", ["handoff", "local"])
+@pytest.mark.parametrize("after", [0, 20])
+async def test_a_constraint_that_outgrows_its_limits_ends_its_own_request(
+    monkeypatch: pytest.MonkeyPatch, mode: str, after: int
+) -> None:
+    """On its first token, which is prefill's in a hand-off, or later on."""
+    follow, doomed = Masks._follow, Constraint.regex("[0-9]{60}")
+
+    def until_then(self: Masks, guide: Guide, row: SampleRow) -> LLMatcher | None:
+        return None if guide.constraint == doomed and row.index >= after else follow(self, guide, row)
+
+    monkeypatch.setattr(Masks, "_follow", until_then)
+    async with cluster(tiny_model("llama"), router=RouterConfig(model="", mode=mode)) as fleet:
+        beside = asyncio.ensure_future(ask(fleet.client, LONG))
+        with pytest.raises(InvalidRequest, match="constraint: cannot be enforced to the end of this answer"):
+            await ask(fleet.client, doomed)
+        assert len((await beside)[0]) == 300
+        assert await ask(fleet.client, Constraint.regex("[0-9]{60}a"))
 
 
 async def test_a_stop_string_and_a_token_limit_may_cut_an_answer_short() -> None:

@@ -41,6 +41,12 @@ def test_choices_are_taken_letter_by_letter() -> None:
     assert lark(Constraint.choice(["a.b", 'é"'])) == r"start: /a\x{2E}b|\x{E9}\x{22}/"
 
 
+def test_what_only_sounds_like_an_option_is_none() -> None:
+    tool = 'start: %json {"description": "e.g. [set temperature=20], or x-guidance", "type": "object"}'
+    assert lark(Constraint.grammar(tool)) == tool
+    assert lark(Constraint.grammar('start: "[stop=" /[a-z]+/')) == 'start: "[stop=" /[a-z]+/'
+
+
 def test_grammars_of_either_syntax() -> None:
     assert lark(Constraint.grammar('start: "a"')) == 'start: "a"'
     assert "start: " in lark(Constraint.grammar('root ::= "a" | "b"'))
@@ -70,6 +76,7 @@ def test_grammars_of_either_syntax() -> None:
         (ConstraintKind.CHOICE, '["\\ud800"]', "holds half a character"),
         (ConstraintKind.GRAMMAR, 'start[temperature=0.1]: "a"', "sets an option of the compiler"),
         (ConstraintKind.GRAMMAR, 'start[lazy, stop = "x"]: /.*/', "sets an option of the compiler"),
+        (ConstraintKind.GRAMMAR, 'start: a\n  ?a[stop="x"]: "b"', "sets an option of the compiler"),
         (ConstraintKind.GRAMMAR, 'start: %json {"x-guidance": {"lenient": true}}', "sets an option of the compiler"),
         (ConstraintKind.GRAMMAR, "root ::= [", "neither in Lark's syntax nor in GBNF"),
         (ConstraintKind.GRAMMAR, "root ::= " + "(" * 5000, "neither in Lark's syntax nor in GBNF"),
