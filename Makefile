@@ -16,7 +16,7 @@ PEERS ?=
 QUICK ?=
 ARGS ?=
 
-.PHONY: help setup up test check fmt proto bench bench-peers explore simulate clean
+.PHONY: help setup demo-model up test check fmt proto bench bench-peers gpu explore simulate clean
 
 help:
 	@echo "make up        a router, a prefill and a decode worker with the demo model; UP='--decode 2' adds options"
@@ -27,8 +27,10 @@ help:
 	@echo "make proto     generate baton/v1 from protos/"
 	@echo "make bench     micro-benchmarks against this machine's ceilings; BENCH=NAME runs one"
 	@echo "make bench-peers   Baton beside other servers; PEERS=DIR says where they are, QUICK=1 takes six minutes"
+	@echo "make gpu       on a machine with a CUDA device: what is right there, and how fast; nothing is installed"
 	@echo "make explore   every order of events of the hand-off, exhaustively"
 	@echo "make simulate  random faults on virtual time"
+	@echo "make demo-model  train the demo model again, an hour on one core, and put it in its place"
 	@echo "make clean     remove what was built or cached, but not .venv"
 
 setup: $(STAMP)
@@ -78,11 +80,18 @@ bench: setup
 bench-peers: setup
 	@$(BIN)/python -m loadtest.peers --peers=$(PEERS) $(if $(QUICK),--quick) $(ARGS)
 
+gpu:
+	@PYTHONUNBUFFERED=1 $$(test -x $(BIN)/python && echo $(BIN)/python || echo $(PYTHON)) -m loadtest.gpu
+
 explore: setup
 	@$(BIN)/python -m loadtest.simulator explore
 
 simulate: setup
 	@$(BIN)/python -m loadtest.simulator
+
+demo-model: setup
+	@$(BIN)/python -m baton.demo.train
+	@$(BIN)/python -m baton.demo.ship
 
 clean:
 	@rm -rf build *.egg-info .baton .mypy_cache .ruff_cache .pytest_cache .hypothesis
