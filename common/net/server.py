@@ -86,8 +86,8 @@ def check_exposed(address: str, *, expose: bool) -> None:
     """Raises StartupError for an address that other machines reach, unless the operator said so."""
     if not (expose or is_local(address)):
         raise StartupError(
-            f"{address} can be reached from other machines, and this plane has neither TLS nor keys",
-            "Listen on 127.0.0.1, or pass --expose if the network keeps strangers out",
+            f"{address} can be reached from other machines, and nothing keeps strangers off this plane",
+            "Listen on 127.0.0.1, close it with keys or certificates, or pass --expose if the network does",
         )
 
 

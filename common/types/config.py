@@ -36,9 +36,7 @@ class RouterConfig:
     fleet: str = field(
         default=FLEET, metadata=about("where workers join and operators steer", "HOST:PORT", address=True)
     )
-    expose: bool = field(
-        default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
-    )
+    expose: bool = field(default=False, metadata=about("allow addresses that others reach where nothing is encrypted"))
     max_requests: int = field(default=1024, metadata=about("most requests at once", "N", least=1))
     max_queue_tokens: int = field(
         default=262144, metadata=about("most prompt tokens admitted but not yet prefilled", "N", least=1)
@@ -77,9 +75,7 @@ class WorkerConfig:
     advertise: str = field(
         default="", metadata=about("address others use; the one it listens on when empty", "HOST:PORT", address=True)
     )
-    expose: bool = field(
-        default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
-    )
+    expose: bool = field(default=False, metadata=about("allow addresses that others reach where nothing is encrypted"))
     fleet_tls: str = field(default="", metadata=about("folder of the fleet's certificates", "DIR"))
     metrics: str = field(
         default="", metadata=about("where to serve this worker's own metrics, if at all", "HOST:PORT", address=True)
@@ -122,9 +118,7 @@ class UpConfig:
     fleet: str = field(
         default=FLEET, metadata=about("where workers join and operators steer", "HOST:PORT", address=True)
     )
-    expose: bool = field(
-        default=False, metadata=about("allow addresses that other machines reach; nothing is encrypted yet")
-    )
+    expose: bool = field(default=False, metadata=about("allow addresses that others reach where nothing is encrypted"))
     keys: str = field(default="", metadata=about("clients' keys, or off; one is made when strangers can call", "FILE"))
     tls_cert: str = field(default="", metadata=about("certificate and chain shown to clients", "FILE"))
     tls_key: str = field(default="", metadata=about("its private key", "FILE"))
