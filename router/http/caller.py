@@ -8,17 +8,28 @@ import asyncio
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import Receive, Scope, Send
 
 from common.types.config import RouterConfig
 from common.types.errors import Cancelled
 
-ABORT = "baton.abort"
-"""Where the server leaves a way to cut the connection: a close waits for what is unread."""
+ABORT, PIPE = "baton.abort", "baton.pipe"
+"""Where the server leaves a way to cut a connection, as a close waits for what is unread, and a quick one to write."""
 KEEP_ALIVE = b": keep-alive\n\n"
 LEAVING_S = 1.0
+
+
+class Pipe(Protocol):
+    """The body of a response whose headers are out."""
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is unread that writing should wait."""
+
+    def write(self, data: bytes) -> None:
+        """The next part of it; never waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class Caller:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, patience: Patience) -> None:
         self._scope, self._receive, self._send, self._patience = scope, receive, send, patience
+        self._pipe: Pipe | None = scope.get("extensions", {}).get(PIPE)
         self._loop = asyncio.get_running_loop()
         self._timeout = asyncio.timeout(None)
         self._headers: list[tuple[bytes, bytes]] = []
@@ -80,12 +92,21 @@ class Caller:
         self._since = self._loop.time()
         self._ring_when_due()
 
+    def push(self, data: bytes) -> bool:
+        """The next part of a stream without waiting; False when that cannot be: then it is for `write`."""
+        pipe = self._pipe
+        if pipe is None or not self.started or pipe.full:
+            return False
+        self._since = self._loop.time()
+        pipe.write(data)
+        return True
+
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """Waits while the connection holds as much unread as it may."""
         if not self.started:
             await self._start()
-        self._sending += 1
         self._since = self._loop.time()
+        self._sending += 1
         try:
             await self._send({"type": "http.response.body", "body": data, "more_body": more})
         finally:

@@ -3,6 +3,7 @@
 Owns the order of things on the wire: headers, events, the last error; knows neither of the two dialects.
 """
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +57,10 @@ class Generation(Response):
         raise TypeError("neither streamed nor whole")
 
     async def _generate(self, take: Take) -> None:
-        await generate_all(self._front.serving, self._asks, self._front.config.default_deadline_s, take)
+        """In a task of its own: each token would wake the whole stack of middleware above, layer by layer."""
+        deadline_s = self._front.config.default_deadline_s
+        work = generate_all(self._front.serving, self._asks, deadline_s, take)
+        await asyncio.get_running_loop().create_task(work)
 
 
 class Whole(Generation):
@@ -101,7 +105,8 @@ class Streamed(Generation):
                 nonlocal begun
                 data = self._events.take(place, messages)
                 if data:
-                    await caller.write(data)
+                    if not caller.push(data):
+                        await caller.write(data)
                 elif not begun and isinstance(messages[0], Accepted):
                     begun = True
                     caller.begin([*EVENT_STREAM, (b"x-request-id", messages[0].request_id.encode())])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from common.net.interceptors import expected_error
 from router.ask import Ask
@@ -40,7 +41,4 @@ async def generate_all(serving: Serving, asks: Sequence[Ask], remaining_s: float
 
 
 async def _generate(serving: Serving, ask: Ask, remaining_s: float, place: int, take: Take) -> None:
-    async def write(messages: Sequence[Message]) -> None:
-        await take(place, messages)
-
-    await serving.generate(ask, remaining_s, write)
+    await serving.generate(ask, remaining_s, partial(take, place))
