@@ -18,6 +18,8 @@ from baton.cli.ready import watch
 from baton.cli.supervisor import Supervisor
 from baton.client import Fleet
 from baton.demo import make_demo
+from common.net.dial import Dial
+from common.net.peers import OPERATOR
 from common.net.server import split_address, try_address
 from common.obs.memory import usable_cores
 from common.types.config import UpConfig
@@ -103,7 +105,7 @@ def _model(model: str, say: Callable[[str], None]) -> str:
 async def _narrate(config: UpConfig, say: Callable[[str], None]) -> AsyncGenerator[bool]:
     """Tells when the fleet begins and ceases to serve, and the first time also where."""
     told = False
-    async with aclosing(watch(reachable(config.grpc))) as health:
+    async with aclosing(watch(reachable(config.fleet), Dial.of("", config.fleet_tls, OPERATOR))) as health:
         async for serving in health:
             if serving:
                 say(f"serving with {await _members(config)}")
@@ -129,7 +131,9 @@ def _command() -> str:
 
 async def _members(config: UpConfig) -> str:
     try:
-        async with Fleet(reachable(config.fleet), api_key=fleet_key(config.cache_key)) as fleet:
+        async with Fleet(
+            reachable(config.fleet), api_key=fleet_key(config.cache_key), fleet_tls=config.fleet_tls
+        ) as fleet:
             members = await fleet.members()
     except BatonError as error:
         return f"members unknown ({error})"
