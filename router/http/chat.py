@@ -13,7 +13,7 @@ from router.http.chat_shape import whole
 from router.http.chat_stream import ChatStream
 from router.http.constraints import constraint_of
 from router.http.front import front_of
-from router.http.generation import Streamed, Whole
+from router.http.generation import Asked, Streamed, Whole
 from router.http.reading import after_prompt, forced_calls, reading_of
 from router.http.schema.chat import ChatBody
 from router.http.schema.strict import read
@@ -36,10 +36,10 @@ async def chat_completions(request: Request) -> Response:
         ask = replace(ask, prompt=token_ids)
     constraint = ask.constraint or forced_calls(body, reading, model)
     ask = replace(ask, constraint=constraint, shown_special_ids=reading.shown_special_ids(model))
-    names = _names(body)
+    asked = Asked((ask,), _names(body), body.user if body.user is not None else body.safety_identifier)
     if body.stream:
-        return Streamed(front, (ask,), ChatStream(body, reading, token_ids, model), names)
-    return Whole(front, (ask,), partial(whole, body, reading, token_ids, model), names)
+        return Streamed(front, asked, ChatStream(body, reading, token_ids, model))
+    return Whole(front, asked, partial(whole, body, reading, token_ids, model))
 
 
 def _names(body: ChatBody) -> dict[str, str]:

@@ -15,7 +15,7 @@ from router.http.completion_shape import Prompted, whole
 from router.http.completion_stream import CompletionStream
 from router.http.constraints import constraint_of
 from router.http.front import front_of
-from router.http.generation import Streamed, Whole
+from router.http.generation import Asked, Streamed, Whole
 from router.http.schema.completion import CompletionBody
 from router.http.schema.strict import read
 from router.serving import Serving
@@ -33,10 +33,10 @@ async def completions(request: Request) -> Response:
     serving = front.serving
     serving.check_model(body.model)
     prompted, asks = await _tokenized(serving, body, asks)
-    names = _names(body)
+    asked = Asked(asks, _names(body), body.user)
     if body.stream:
-        return Streamed(front, asks, CompletionStream(body, prompted, serving.model), names)
-    return Whole(front, asks, partial(whole, body, prompted, serving.model), names)
+        return Streamed(front, asked, CompletionStream(body, prompted, serving.model))
+    return Whole(front, asked, partial(whole, body, prompted, serving.model))
 
 
 def _names(body: CompletionBody) -> dict[str, str]:

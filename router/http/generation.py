@@ -7,11 +7,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from common.obs.log import bound
 from common.types.errors import InvalidRequest, Violation
 from router.ask import Ask
 from router.http.caller import Caller, Patience
@@ -31,6 +34,15 @@ EVENT_STREAM = [
 """The last one keeps a proxy from collecting events until there are many."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one HTTP request asks; `names` are its fields as the client called them, `user` is for the log."""
+
+    asks: Sequence[Ask]
+    names: Mapping[str, str]
+    user: str | None
+
+
 class Events(Protocol):
     """Turns messages into the chunks of one kind of completion."""
 
@@ -42,25 +54,26 @@ class Events(Protocol):
 class Generation(Response):
     """Answered while it runs: refusals are raised before anything was sent, and keep their status."""
 
-    def __init__(self, front: Front, asks: Sequence[Ask], names: Mapping[str, str]) -> None:
-        """`names` are those of fields as the client called them."""
-        self._front, self._asks, self._names = front, asks, names
+    def __init__(self, front: Front, asked: Asked) -> None:
+        self._front, self._asked = front, asked
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._answer(scope, receive, send)
         except InvalidRequest as error:
-            raise _renamed(error, self._names) from None
+            raise _renamed(error, self._asked.names) from None
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise TypeError("neither streamed nor whole")
 
     async def _generate(self, take: Take) -> None:
         """In a task of its own: each token would wake the whole stack of middleware above, layer by layer."""
-        deadline_s = self._front.config.default_deadline_s
-        work = generate_all(self._front.serving, self._asks, deadline_s, take)
-        await asyncio.get_running_loop().create_task(work)
+        asked, deadline_s = self._asked, self._front.config.default_deadline_s
+        work = generate_all(self._front.serving, asked.asks, deadline_s, take)
+        with bound(user=asked.user) if asked.user is not None else nullcontext():
+            task = asyncio.get_running_loop().create_task(work)
+        await task
 
 
 class Whole(Generation):
@@ -69,15 +82,14 @@ class Whole(Generation):
     def __init__(
         self,
         front: Front,
-        asks: Sequence[Ask],
+        asked: Asked,
         render: Callable[[Sequence[Gathered]], Mapping[str, Any]],
-        names: Mapping[str, str],
     ) -> None:
-        super().__init__(front, asks, names)
+        super().__init__(front, asked)
         self._render = render
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gathered = [Gathered.of(ask.num_choices) for ask in self._asks]
+        gathered = [Gathered.of(ask.num_choices) for ask in self._asked.asks]
 
         async def take(place: int, messages: Sequence[Message]) -> None:
             gathered[place].take(messages)
@@ -93,8 +105,8 @@ class Whole(Generation):
 class Streamed(Generation):
     """Events as they come. After the first one an error is an event too, the last."""
 
-    def __init__(self, front: Front, asks: Sequence[Ask], events: Events, names: Mapping[str, str]) -> None:
-        super().__init__(front, asks, names)
+    def __init__(self, front: Front, asked: Asked, events: Events) -> None:
+        super().__init__(front, asked)
         self._events = events
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,10 +1,13 @@
 """/v1/chat/completions as the official client meets it."""
 
+import io
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common.obs.log import TextLines
 from tests.router.fake_workers import A
 from tests.router.http.pair import Pair, pair
 from tests.router.http.wire import post, stream
@@ -96,3 +99,16 @@ async def test_seeds_of_any_sign(tmp_path: Path, seed: int) -> None:
     async with pair(tmp_path) as fleet:
         await post(fleet.address, PATH, messages=HELLO, max_tokens=1, seed=seed)
         assert fleet.prefill.service.requests[0].attempt.sampling.seed == (1 << 64) - 1
+
+
+@pytest.mark.parametrize("field", ["user", "safety_identifier"])
+async def test_who_asks_stands_in_the_log(tmp_path: Path, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, text = logging.getLogger("baton.router"), io.StringIO()
+    lines = logging.StreamHandler(text)
+    lines.setFormatter(TextLines())
+    monkeypatch.setattr(log, "handlers", [lines])
+    monkeypatch.setattr(log, "level", logging.INFO)
+    async with pair(tmp_path) as fleet:
+        await post(fleet.address, PATH, messages=HELLO, max_tokens=1, **{field: "a user\nof ours"})
+    (line,) = [line for line in text.getvalue().splitlines() if " ended " in line]
+    assert 'user="a user\\nof ours"' in line
