@@ -4,9 +4,10 @@ Event loop only; knows nothing of gRPC.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from common.engine.messages import Command, Drop, Event, Joined, Refused, Reserved, Started, StepTokens
 from common.types.attempt import Attempt
@@ -19,6 +20,7 @@ from decode_worker.landing import Landing
 from decode_worker.lenders import Lenders, LoanSource
 from decode_worker.session import AttemptLost, JoinedBatch, RouterSession
 
+_log = logging.getLogger("baton.decode")
 DETAILS = {
     FailureKind.SOURCE_LOST: "the prompt's KV could not be fetched or verified",
     FailureKind.TOO_LARGE: "the attempt can never fit this worker",
@@ -38,6 +40,8 @@ class Delivery:
     session: RouterSession
     stream: int
     choices: set[int]
+    num_tokens: int = 0
+    facts: dict[str, object] = field(default_factory=dict)
 
 
 class Decoding:
@@ -116,6 +120,7 @@ class Decoding:
         if delivery.choices:
             self._post(Drop(id, choices))
             return
+        delivery.facts["reason"] = "cancelled"
         self._forget(id)
         self._landing.cancel(id)
 
@@ -144,6 +149,7 @@ class Decoding:
             if delivery is None or token.choice not in delivery.choices:
                 continue
             delivery.session.send_row(delivery.stream, token)
+            delivery.num_tokens += 1
             touched.add(delivery.session)
             if token.finish is not None:
                 delivery.choices.discard(token.choice)
@@ -157,14 +163,17 @@ class Decoding:
         delivery, journey = self._deliveries.get(id), self._landing.journey(id)
         if delivery is None or journey is None:
             return
-        now = time.monotonic()
+        exposed_s = time.monotonic() - journey.sealed_at if journey.sealed_at else 0.0
+        if journey.source is not None:
+            delivery.facts |= {"lender": journey.source.member, "exposed_ms": round(1000 * exposed_s, 1)}
+        delivery.facts |= {"bytes": journey.num_bytes, "transport": journey.transport or "none"}
         delivery.session.send(
             JoinedBatch(
                 stream=delivery.stream,
                 num_cached_tokens=journey.num_cached_tokens,
                 num_bytes=journey.num_bytes,
                 transport=journey.transport,
-                exposed_s=now - journey.sealed_at if journey.sealed_at else 0.0,
+                exposed_s=exposed_s,
                 copy_s=journey.copy_s,
             )
         )
@@ -173,12 +182,14 @@ class Decoding:
         delivery = self._deliveries.get(id)
         if delivery is not None:
             delivery.session.send(AttemptLost(delivery.stream, kind, DETAILS[kind]))
+            delivery.facts["reason"] = kind.value
             self._forget(id)
 
     def _forget(self, id: AttemptId) -> None:
         delivery = self._deliveries.pop(id, None)
         if delivery is not None:
             delivery.session.streams.pop(delivery.stream, None)
+            _log.info("ended", extra={**id.facts, "output_tokens": delivery.num_tokens, **delivery.facts})
         if not self._deliveries:
             self.idle.set()
 

@@ -42,6 +42,7 @@ class PrefillRun:
     lend: bool
     events: asyncio.Queue[RunEvent | BatonError] = field(default_factory=asyncio.Queue)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    facts: dict[str, object] = field(default_factory=dict)
 
 
 class Lending:

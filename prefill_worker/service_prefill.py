@@ -1,6 +1,7 @@
 """`Prefill.Run`: one call per attempt, which lives as long as its blocks are lent."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import grpc
@@ -16,6 +17,7 @@ from prefill_worker.lending import Lending, PrefillRun, RunEvent
 
 Context = grpc.aio.ServicerContext[prefill_pb2.RunRequest, prefill_pb2.RunResponse]
 
+_log = logging.getLogger("baton.prefill")
 MAX_DEADLINE_S = 24 * 3600.0
 LOAN_ENDS = {
     LoanEnd.RELEASED: prefill_pb2.LOAN_END_RELEASED,
@@ -46,15 +48,29 @@ class PrefillService(prefill_pb2_grpc.PrefillServicer):
             raise DeadlinePassed("prefill") from None
         finally:
             self._lending.cancel(attempt.id)
+            _log.info("ended", extra={**attempt.id.facts, "prompt_tokens": len(attempt.token_ids), **run.facts})
 
     async def _messages(self, run: PrefillRun) -> AsyncIterator[prefill_pb2.RunResponse]:
         while True:
             event = await run.events.get()
             if isinstance(event, BatonError):
+                run.facts["reason"] = str(event)
                 raise event
+            _note(run, event)
             yield _response(event)
             if isinstance(event, Closed):
                 return
+
+
+def _note(run: PrefillRun, event: RunEvent) -> None:
+    """What the log will say of it."""
+    match event:
+        case Started(_, num_cached_tokens, queue_s):
+            run.facts |= {"cached_tokens": num_cached_tokens, "queue_ms": round(1000 * queue_s, 1)}
+        case FirstTokens(_, _, prefill_s):
+            run.facts["prefill_ms"] = round(1000 * prefill_s, 1)
+        case Closed(_, end):
+            run.facts["loan"] = end.value
 
 
 def _response(event: RunEvent) -> prefill_pb2.RunResponse:

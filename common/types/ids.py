@@ -15,6 +15,11 @@ class AttemptId:
     def next(self) -> "AttemptId":
         return AttemptId(self.request_id, self.number + 1)
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """For the log: under these names a request is found in every process that worked for it."""
+        return {"request": self.request_id, "attempt": self.number}
+
     def __str__(self) -> str:
         return f"{self.request_id}#{self.number}"
 
