@@ -13,6 +13,8 @@ from kvtransfer.transports.contract import (
 from kvtransfer.transports.cuda.device_pool import DevicePool
 from kvtransfer.transports.cuda.ipc import CudaIpcLender
 from kvtransfer.transports.cuda.ipc_fetch import CudaIpcFetcher
+from kvtransfer.transports.cuda.nccl import NcclLender
+from kvtransfer.transports.cuda.nccl_fetch import NcclFetcher
 from kvtransfer.transports.hello import Hello
 from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.shm import ShmLender
@@ -40,6 +42,8 @@ def lending_transports(
     if isinstance(pool, DevicePool):
         if "cuda_ipc" in names:
             offered.append(CudaIpcLender(pool, epoch))
+        if "nccl" in names and tls is None:  # it encrypts nothing
+            offered.append(NcclLender(pool, epoch, lends, host=host, advertise=advertise, expose=expose))
     elif "shm" in names and pool.fd is not None:
         offered.append(ShmLender(pool, epoch))
     if "tcp" in names:
@@ -79,6 +83,8 @@ async def connect(
     """Raises `TransportFailed` when the lender cannot be reached this way, or refuses."""
     if name == "cuda_ipc" and isinstance(own, DevicePool):
         return await CudaIpcFetcher.connect(endpoint, hello, own, stall_s=stall_s)
+    if name == "nccl" and isinstance(own, DevicePool) and tls is None:
+        return await NcclFetcher.connect(endpoint, hello, own, stall_s=stall_s)
     if name == "shm":
         return await ShmFetcher.connect(endpoint, hello, own, stall_s=stall_s)
     if name == "tcp":

@@ -5,13 +5,12 @@ encrypted: loopback, or said aloud.
 """
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import AsyncIterator, Sequence
 
 from common.net.tls import TlsFiles
-from common.types.errors import StartupError
 from common.types.ids import AttemptId
+from kvtransfer.transports.bind import listen_on
 from kvtransfer.transports.contract import Lends
 from kvtransfer.transports.digests import digest_kind
 from kvtransfer.transports.frames import REQUEST, Kind, RequestHead, attempt_key, pack_frame
@@ -63,10 +62,8 @@ class TcpLender:
 
     async def start(self) -> None:
         secure = LenderTls.of(self._tls).secure if self._tls else None
-        listening = self._bind()
-        host, port = listening.getsockname()[:2]
-        host = self._advertise or host
-        self._endpoint = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        safe = self._expose or self._tls is not None
+        listening, self._endpoint = listen_on(self.name, self._host, self._port, self._advertise, safe)
         self._listener = Listener(
             listening,
             self._doorkeeper,
@@ -88,32 +85,6 @@ class TcpLender:
         if self._listener is not None:
             await self._listener.close()
             self._listener = None
-
-    def _bind(self) -> socket.socket:
-        try:
-            address = ipaddress.ip_address("127.0.0.1" if self._host == "localhost" else self._host)
-        except ValueError as error:
-            raise StartupError("the tcp transport listens on an IP address", "Give one, such as 127.0.0.1") from error
-        if not (address.is_loopback or self._expose or self._tls):
-            raise StartupError(
-                "the tcp transport would be reachable from other machines, unencrypted",
-                "Listen on 127.0.0.1, or allow it with expose",
-            )
-        if address.is_unspecified and not self._advertise:
-            raise StartupError("the tcp transport listens on every address", "Say which one peers use (advertise)")
-        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tune(listening)
-            listening.bind((str(address), self._port))
-        except OSError as error:
-            listening.close()
-            raise StartupError(
-                f"the tcp transport cannot listen: {error.strerror}",
-                "Choose an address of this machine and a free port",
-            ) from error
-        return listening
 
     async def _serve(self, sock: socket.socket, welcome: Welcome) -> None:
         tune(sock)

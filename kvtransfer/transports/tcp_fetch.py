@@ -65,7 +65,7 @@ class TcpFetcher:
         """Connects and introduces this worker; raises `TransportFailed` when that does not work out."""
         try:
             async with asyncio.timeout(stall_s):
-                sock, welcome, named = await _introduce(endpoint, hello, stall_s, tls)
+                sock, welcome, named = await introduce(endpoint, hello, stall_s, tls)
         except TimeoutError:
             raise TransportFailed("the lender did not answer") from None
         except StartupError as error:
@@ -189,7 +189,7 @@ class TcpFetcher:
         return num_blocks * self._own.block_bytes / (time.perf_counter() - started)
 
 
-async def _introduce(
+async def introduce(
     endpoint: str, hello: Hello, stall_s: float, tls: TlsFiles | None
 ) -> tuple[socket.socket, Welcome, Digest]:
     loop = asyncio.get_running_loop()
