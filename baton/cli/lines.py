@@ -41,6 +41,12 @@ class Lines:
             line = f"{label} {line}"
         self._put(line + "\n")
 
+    def expect(self, *names: str) -> None:
+        """These processes are about to start, and have said nothing yet."""
+        if self._terminal:
+            self._phases |= dict.fromkeys(names, "starting")
+            self._put("")
+
     def close(self) -> None:
         """Takes the last line away."""
         if self._phases:

@@ -28,6 +28,8 @@ class Terminal(io.StringIO):
 def test_on_a_terminal_phases_share_a_last_line_that_goes_when_all_have_started() -> None:
     stream = Terminal()
     lines = Lines(stream, columns=lambda: 40)
+    lines.expect("router")
+    assert stream.getvalue() == f"{CLEAR}router: starting"
     lines.write("router", "router: opening its ports ...")
     lines.write("decode-0", "decode_worker: load 25% ...")
     assert stream.getvalue().endswith(f"{CLEAR}router: opening its ports   decode-0: l")
