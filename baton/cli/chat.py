@@ -59,11 +59,18 @@ def _converse(runner: asyncio.Runner, client: Client, config: AskConfig) -> None
 
 
 def _read() -> str | None:
-    try:
-        return input("> " if sys.stdin.isatty() else "")
-    except (EOFError, KeyboardInterrupt):
-        print()
-        return None
+    """A line, or None at the input's end. Ctrl-C forgets a half-written one."""
+    while True:
+        try:
+            return input("> " if sys.stdin.isatty() else "")
+        except EOFError:
+            print()
+            return None
+        except KeyboardInterrupt:
+            print()
+            if not sys.stdin.isatty():
+                return None
+            _aside("Ctrl-D ends the conversation.")
 
 
 async def _open(config: AskConfig) -> Client:

@@ -150,7 +150,7 @@ class AskConfig:
     tls_ca: str = field(default="", metadata=about("authority of the router's certificate, or system", "FILE"))
     model_id: str = field(default="", metadata=about("which model; may be empty when one is served", "NAME"))
     max_tokens: int = field(default=128, metadata=about("longest answer", "N", least=1))
-    temperature: float = field(default=1.0, metadata=about("0 always takes the likeliest token", "X", least=0))
+    temperature: float = field(default=0.7, metadata=about("0 always takes the likeliest token", "X", least=0))
     top_k: int = field(default=0, metadata=about("choose among the K likeliest; 0 is all", "K", least=0))
     top_p: float = field(default=1.0, metadata=about("choose among the likeliest that make up P", "P", least=0))
     seed: int = field(default=-1, metadata=about("same seed, same answer; -1 is a random one", "N", least=-1))
