@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROTOS := $(sort $(wildcard protos/baton/v1/*.proto))
 PROTO_OUT ?= .
+CLIENTS := .venv-clients
 PACKAGES := baton common router prefill_worker decode_worker kvtransfer loadtest tests
 UP ?=
 BENCH ?=
@@ -16,12 +17,13 @@ PEERS ?=
 QUICK ?=
 ARGS ?=
 
-.PHONY: help setup demo-model up test check fmt proto bench bench-peers gpu explore simulate clean
+.PHONY: help setup demo-model up test clients check fmt proto bench bench-peers gpu explore simulate clean
 
 help:
 	@echo "make up        a router, a prefill and a decode worker with the demo model; UP='--decode 2' adds options"
 	@echo "make setup     everything installed in .venv; every target sees to what it needs of it"
 	@echo "make test      all tests that need no GPU"
+	@echo "make clients   other people's clients, in environments of their own, against a real fleet"
 	@echo "make check     lint, format, types, generated code, rules of the house"
 	@echo "make fmt       format the code"
 	@echo "make proto     generate baton/v1 from protos/"
@@ -58,6 +60,22 @@ up: $(SERVES)
 
 test: setup
 	@$(BIN)/python -m pytest
+
+clients: $(CLIENTS)/openai2/.installed $(CLIENTS)/judges/.installed
+	@echo "clients: openai 3" && $(BIN)/python -m pytest tests/clients
+	@echo "clients: openai 2, langchain-openai, litellm" && $(CLIENTS)/openai2/bin/python -m pytest tests/clients
+	@echo "clients: lm-eval, schemathesis" && $(CLIENTS)/judges/bin/python -m pytest tests/clients
+
+# Each lies over .venv: what it does not have itself, it takes from there.
+$(CLIENTS)/openai2/.installed: WANTS := 'openai>=2,<3' langchain-openai litellm mcp
+$(CLIENTS)/judges/.installed: WANTS := 'lm-eval[api]' schemathesis
+$(CLIENTS)/%/.installed: $(STAMP)
+	@echo "clients: installing $(WANTS)"
+	@$(PYTHON) -m venv $(CLIENTS)/$*
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$($(CLIENTS)/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beneath.pth"
+	@$(CLIENTS)/$*/bin/python -m pip --disable-pip-version-check install --quiet $(WANTS)
+	@touch $@
 
 check: setup
 	@echo "check: ruff" && $(BIN)/ruff check .

@@ -59,7 +59,7 @@ SCHEMAS: Mapping[str, Any] = {
 _GENERATED = {
     "200": {
         "description": "The answer; with `stream`, server-sent events that end with `[DONE]` or with an error.",
-        "content": {"application/json": {"schema": _ref("Answer")}, "text/event-stream": {"schema": TEXT}},
+        "content": {"application/json": {"schema": _ref("Answer")}, "text/event-stream": {}},
     }
 }
 REPLIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
