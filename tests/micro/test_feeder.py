@@ -10,7 +10,7 @@ from loadtest.bench.openai_stream import said
 from loadtest.micro._bare import MESSAGES, events
 from loadtest.micro._feeder import FIRST_LETTER, Feeding
 from loadtest.micro.frames import Singly
-from loadtest.micro.scheduler import _round
+from loadtest.micro.schedulers import _round
 
 
 def attempt(name: str, max_tokens: int) -> Attempt:
