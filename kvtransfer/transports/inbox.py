@@ -43,7 +43,7 @@ class DeviceInbox:
     def __init__(self, pool: DevicePool, window_bytes: int = WINDOW_BYTES) -> None:
         self._pool = pool
         self._queue = pool.make_queue()
-        self._staged = pool.page_locked(max(1, window_bytes // pool.block_bytes))
+        self._staged = pool.pinned(max(1, window_bytes // pool.block_bytes))
         self._rows: Bytes = self._staged.numpy()
         self._runs: list[tuple[int, int, int]] = []
         self._num_used = 0

@@ -42,7 +42,7 @@ class DeviceOutbox:
         self._pool = pool
         self.max_blocks = max(1, DEVICE_BATCH_BYTES // pool.block_bytes)
         self._queue = pool.make_queue()
-        self._staged = pool.page_locked(self.max_blocks)
+        self._staged = pool.pinned(self.max_blocks)
 
     async def read(self, blocks: Sequence[int]) -> list[memoryview]:
         copying = asyncio.get_running_loop().run_in_executor(None, self._copy, tuple(blocks))

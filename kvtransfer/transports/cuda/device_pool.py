@@ -76,7 +76,7 @@ class DevicePool:
     def driver(self) -> Driver:
         return self.memory.driver
 
-    def page_locked(self, num_blocks: int) -> torch.Tensor:
+    def pinned(self, num_blocks: int) -> torch.Tensor:
         """Host memory that the device reads and writes by itself, `[num_blocks, block_bytes]`."""
         return torch.empty(num_blocks, self.block_bytes, dtype=torch.uint8, pin_memory=self.blocks.is_cuda)
 
