@@ -63,7 +63,9 @@ def build(level: Level, cache: Path) -> Path:
     """The compiled library; takes some seconds where the cache has none. Safe to call from many processes at once."""
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
-        raise CannotBuildError("there is no C++ compiler (g++ or c++) on the path")
+        raise CannotBuildError(
+            "there is no C++ compiler (g++ or c++) on the path; install one for speed: apt-get install g++"
+        )
     try:
         target = cache / f"{level.name}-{_key(level, compiler)}.so"
         if _is_whole(target):
