@@ -22,8 +22,8 @@ async def running_fleet(model: Path, *flags: str, **settings: str) -> AsyncItera
     grpc, fleet = _free_address(), _free_address()
     environment = child_environment([], {f"BATON_{name}": value for name, value in settings.items()})
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "baton.cli.main", "up", f"--model={model}", f"--grpc={grpc}", f"--fleet={fleet}", *flags,
-        stdout=asyncio.subprocess.DEVNULL, env=environment,
+        sys.executable, "-m", "baton.cli.main", "up", f"--model={model}", f"--grpc={grpc}", f"--fleet={fleet}",
+        "--http=", *flags, stdout=asyncio.subprocess.DEVNULL, env=environment,
     )  # fmt: skip
     try:
         async with asyncio.timeout(READY_S):

@@ -79,11 +79,11 @@ async def _run(comparison: Comparison) -> None:
 
 
 def _model(name: str, folder: Path | None) -> Path:
-    """A folder, or the name of a shape: the peers' own copy of it where there is one, since it has a gguf beside it."""
-    if name not in SHAPES:
-        return Path(name)
+    """The peers' own model of that name where there is one, as it has a gguf beside it; else a shape, or a folder."""
     own = folder / "models" / name if folder is not None else None
-    return own if own is not None and own.is_dir() else random_model(name, SHAPES_FOLDER)
+    if own is not None and own.is_dir():
+        return own
+    return random_model(name, SHAPES_FOLDER) if name in SHAPES else Path(name)
 
 
 def _vocab(model: Path) -> int:

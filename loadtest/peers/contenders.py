@@ -19,6 +19,7 @@ from loadtest.peers.server import Server, free_address
 BATON_READY_S, VLLM_READY_S = 90.0, 240.0
 QUIET = {"GRPC_VERBOSITY": "ERROR", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 SCRIPTS = Path(__file__).parent
+THREAD_SETTINGS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def _baton(name: str, model: Path | None, flags: Sequence[str], settings: Mappin
     grpc, fleet, http = free_address(), free_address(), free_address()
     where = () if model is None else (f"--model={model}", "--kv-memory=2GiB")
     command = (sys.executable, "-m", "baton.cli.main", "up", f"--grpc={grpc}", f"--fleet={fleet}", f"--http={http}")
-    environment = child_environment([], {**QUIET, **settings})
+    environment = clean_environment({**QUIET, **settings})
     target, model_id = (f"http://{http}", "" if model is None else model.name) if front == "http" else (grpc, "")
     return Server(name, (*command, *where, *flags), target, BATON_READY_S, environment, model_id)
 
@@ -83,7 +84,7 @@ def vllm_server(vllm: Path, model: Path, cores: Sequence[int]) -> Server:
         *(str(vllm), "serve", str(model.absolute()), "--dtype", "bfloat16", "--max-model-len", "4096"),
         *("--host", host, "--port", port, "--served-model-name", model.name, "--disable-uvicorn-access-log"),
     )
-    environment = child_environment([], {**QUIET, **vllm_settings(cores)})
+    environment = clean_environment({**QUIET, **vllm_settings(cores)})
     return Server("vllm", command, f"http://{address}", VLLM_READY_S, environment, model.name)
 
 
@@ -95,11 +96,11 @@ def vllm_settings(cores: Sequence[int]) -> dict[str, str]:
 def engine_command(side: str, peers: Peers, cores: Sequence[int]) -> tuple[tuple[str, ...], dict[str, str]] | None:
     """A script that prints one JSON line per case of its engine without a server; None where it is not installed."""
     threads = str(len(cores))
-    plain = child_environment([], {})
+    plain = clean_environment({})
     if side == "baton":
         return (sys.executable, "-m", "loadtest.peers.baton_steps", str(peers.model), threads), plain
     if side == "vllm" and peers.vllm_python is not None:
-        environment = child_environment([], {**QUIET, **vllm_settings(cores)})
+        environment = clean_environment({**QUIET, **vllm_settings(cores)})
         return (*_script(peers.vllm_python, "vllm_steps.py"), str(peers.model.absolute())), environment
     if side == "llama.cpp" and peers.llama_python is not None and peers.gguf is not None:
         return (*_script(peers.llama_python, "llama_steps.py"), str(peers.gguf.absolute()), threads), plain
@@ -109,6 +110,12 @@ def engine_command(side: str, peers: Peers, cores: Sequence[int]) -> tuple[tuple
 def _script(python: Path, name: str) -> tuple[str, ...]:
     """By path, and without that path's folder among the places it imports from."""
     return str(python), "-P", str(SCRIPTS / name)
+
+
+def clean_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """This process's, without what would set one side's number of threads from outside."""
+    inherited = child_environment([], {})
+    return {**{name: value for name, value in inherited.items() if name not in THREAD_SETTINGS}, **settings}
 
 
 def use_cores(num_cores: int) -> tuple[int, ...]:

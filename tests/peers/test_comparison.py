@@ -8,7 +8,14 @@ import pytest
 from loadtest.peers.__main__ import _parse
 from loadtest.peers.command import Failed
 from loadtest.peers.comparison import Comparison
-from loadtest.peers.contenders import Peers, baton_apart, baton_together, engine_command, vllm_server
+from loadtest.peers.contenders import (
+    Peers,
+    baton_apart,
+    baton_together,
+    clean_environment,
+    engine_command,
+    vllm_server,
+)
 from loadtest.peers.journal import Journal, Sample
 from loadtest.peers.loads import QUICK, WHOLE, Sizes
 from loadtest.peers.server import Server
@@ -109,6 +116,14 @@ def test_what_is_installed_is_found(tmp_path: Path) -> None:
     for side in ("baton", "vllm", "llama.cpp"):
         assert engine_command(side, peers, (0, 1)) is not None
     assert engine_command("llama.cpp", Peers(tmp_path, tmp_path / "other"), (0, 1)) is None
+
+
+def test_nothing_from_outside_sets_a_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("LANG", "C")
+    environment = clean_environment({"A": "b"})
+    assert "OMP_NUM_THREADS" not in environment
+    assert (environment["LANG"], environment["A"]) == ("C", "b")
 
 
 def test_commands(tmp_path: Path) -> None:
