@@ -98,6 +98,7 @@ def test_without_a_compiler_torch_serves_and_it_is_said_once(tmp_path: Path) -> 
         [sys.executable, "-c", WITHOUT_COMPILER], env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout.splitlines() == [
-        "no native kernels, torch computes: there is no C++ compiler (g++ or c++) on the path; install one for speed: apt-get install g++",
+        "no native kernels, torch computes: there is no C++ compiler (g++ or c++) on the path;"
+        " install one for speed: apt-get install g++",
         "True",
     ], done.stderr
