@@ -24,6 +24,8 @@ NUM_PROBES = 8
 MAX_COUNT, MAX_BYTES = 128, 64 << 20
 BYTES_PER_CHAR, BYTES_EACH = 128, 128 << 10
 """What a compiled constraint holds, roughly: it grows with use, up to `max_lexer_states`."""
+_PANICS = "pyo3_runtime"
+"""Where a bug of the compiler comes from as an exception: it is the constraint's end, not the process's."""
 LIMITS = LLParserLimits(
     initial_lexer_fuel=250_000,
     step_lexer_fuel=200_000,
@@ -95,7 +97,13 @@ class Compiler:
     def compile(self, constraint: Constraint) -> LLMatcher:
         """Shares nothing with any other; raises InvalidRequest."""
         began = time.thread_time()
-        matcher = LLMatcher(self.vocabulary.tokens, grammar_of(constraint), limits=LIMITS, log_level=0)
+        grammar = grammar_of(constraint)
+        try:
+            matcher = LLMatcher(self.vocabulary.tokens, grammar, limits=LIMITS, log_level=0)
+        except BaseException as panic:
+            if type(panic).__module__ != _PANICS:
+                raise
+            raise refused("cannot be compiled") from None
         if matcher.is_error():
             raise _refusal(constraint, matcher.get_error())
         if matcher.get_grammar_warnings():

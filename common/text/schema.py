@@ -10,9 +10,12 @@ from common.types.errors import invalid
 MAX_DEPTH = 64
 MAX_VALUES = 1 << 14
 MAX_COUNT = 1 << 16
+MAX_NUMBER = 1 << 53
+"""From here on neighbouring whole numbers are the same to the compiler."""
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 # Keywords whose value is data, not a schema.
-_DATA = frozenset({"const", "enum", "default", "examples"})
+_DATA = frozenset({"const", "enum"})
+_IDLE = frozenset({"default", "examples", "$comment", "description", "title"})  # nothing is enforced of these
 _BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 
 
@@ -26,6 +29,8 @@ def check_schema(schema: Any) -> None:
             raise _refused(f"is nested more than {MAX_DEPTH} levels deep")
         if num_values > MAX_VALUES:
             raise _refused(f"has more than {MAX_VALUES} values")
+        if isinstance(value, int | float) and abs(value) > MAX_NUMBER:
+            raise _refused(f"holds a number beyond {MAX_NUMBER}, which cannot be told from its neighbours")
         if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
             raise _refused("holds half a character")
         if isinstance(value, dict):
@@ -35,7 +40,7 @@ def check_schema(schema: Any) -> None:
                 if key in _BY_NAME and is_schema and isinstance(inner, dict):
                     num_values += 1
                     waiting += [(named, depth + 2, True) for named in inner.values()]
-                else:
+                elif not (is_schema and key in _IDLE):
                     waiting.append((inner, depth + 1, is_schema and key not in _DATA))
         elif isinstance(value, list):
             waiting += [(inner, depth + 1, is_schema) for inner in value]

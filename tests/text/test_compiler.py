@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from common.text import compiler as under_test
 from common.text.compiler import Compiler, Vocabulary
@@ -166,6 +168,33 @@ def test_what_takes_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(Constraint.regex("a+")) == "takes too long to enforce"
     monkeypatch.setattr(under_test, "COMPILE_S", -1.0)
     assert refusal(Constraint.regex("a+")) == "takes too long to compile"
+
+
+def test_a_panic_of_the_compiler_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+    def broken(*_: object, **__: object) -> None:
+        raise panic("/root/.cargo/registry/src/parser.rs:1")
+
+    compiling = compiler()
+    monkeypatch.setattr(under_test, "LLMatcher", broken)
+    with pytest.raises(InvalidRequest, match="cannot be compiled"):
+        compiling.check(Constraint.regex("a"))
+    monkeypatch.setattr(under_test, "LLMatcher", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        compiling.check(Constraint.regex("a"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(ConstraintKind), st.text(alphabet='ab01{}[]()":,|*+?.\\^$/<>-# \n\ud800é', max_size=40))
+def test_any_text_is_compiled_or_refused(kind: ConstraintKind, source: str) -> None:
+    try:
+        compiler().check(Constraint(kind, source))
+    except InvalidRequest as error:
+        named = {violation.field for violation in error.violations}
+    else:
+        named = {"constraint"}
+    assert named == {"constraint"}
 
 
 def test_digits_letters_and_blanks_of_an_expression_are_ascii() -> None:

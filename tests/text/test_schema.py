@@ -26,6 +26,8 @@ def nested(levels: int) -> dict[str, Any]:
         {"const": {"minProperties": 99, "x-guidance": 1}},
         {"properties": {"x-guidance": {"type": "string"}, "minProperties": {}}},
         {"default": {"x-guidance": {}}, "examples": [{"minItems": 1 << 40}]},
+        {"enum": [1 << 53, -(1 << 53), 0.1, 1e-300]},
+        {"default": 1 << 60, "examples": [1e300]},
         True,
     ],
 )
@@ -40,12 +42,15 @@ def test_accepted(schema: Any) -> None:
         ({"enum": list(range(MAX_VALUES))}, "more than 16384 values"),
         ({"properties": {str(name): {} for name in range(MAX_VALUES)}}, "more than 16384 values"),
         ({"type": "string", "maxLength": MAX_COUNT + 1}, "maxLength is above 65536"),
-        ({"items": {"anyOf": [{"minItems": 1e300}]}}, "minItems is above 65536"),
+        ({"items": {"anyOf": [{"minItems": 1e300}]}}, "minItems is above 65536|cannot be told"),
         ({"minProperties": 2}, "minProperties can be enforced up to one above"),
         ({"properties": {"a": {"minProperties": 3, "required": ["x", "x"]}}}, "minProperties can be enforced"),
         ({"$defs": {"a": {"x-guidance": {}}}}, "sets x-guidance"),
         ({"properties": {"properties": {"x-guidance": {}}}}, "sets x-guidance"),
         ({"const": "\udfff"}, "half a character"),
+        ({"const": (1 << 53) + 1}, "cannot be told from its neighbours"),
+        ({"enum": [{"a": [-1e300]}]}, "cannot be told from its neighbours"),
+        ({"items": {"minimum": 10**40}}, "cannot be told from its neighbours"),
     ],
 )
 def test_refused(schema: Any, reason: str) -> None:
