@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from common.engine.messages import Command, Drop, Event, Joined, Refused, Reserved, Started, StepTokens
+from common.obs.traces import Span, Traces
 from common.types.attempt import Attempt
 from common.types.errors import ConstraintFailed, DeadlinePassed, InvalidRequest, StaleAttempt
 from common.types.handoff import FailureKind
@@ -40,6 +41,7 @@ class Delivery:
     session: RouterSession
     stream: int
     choices: set[int]
+    span: Span
     num_tokens: int = 0
     facts: dict[str, object] = field(default_factory=dict)
 
@@ -54,8 +56,10 @@ class Decoding:
         layout: KVLayout,
         timeouts: Timeouts,
         on_overdue: Callable[[], None],
+        traces: Traces,
     ) -> None:
         self._post = post
+        self._traces = traces
         self._landing = Landing(post, lenders, layout, timeouts, self._lost, on_overdue)
         self._deliveries: dict[AttemptId, Delivery] = {}
         self._sessions: set[RouterSession] = set()
@@ -100,7 +104,8 @@ class Decoding:
             return
         # The prompt's own log probabilities are for a prefill worker to give.
         attempt = replace(attempt, sampling=replace(attempt.sampling, prompt_logprobs=None))
-        delivery = Delivery(session, stream, {choice.index for choice in attempt.choices})
+        span = self._traces.begin("decode worker", attempt.traceparent)
+        delivery = Delivery(session, stream, {choice.index for choice in attempt.choices}, span)
         try:
             self._deliveries[attempt.id] = delivery
             session.streams[stream] = attempt.id
@@ -189,7 +194,9 @@ class Decoding:
         delivery = self._deliveries.pop(id, None)
         if delivery is not None:
             delivery.session.streams.pop(delivery.stream, None)
-            _log.info("ended", extra={**id.facts, "output_tokens": delivery.num_tokens, **delivery.facts})
+            facts = {**id.facts, "output_tokens": delivery.num_tokens, **delivery.facts}
+            delivery.span.end(facts, failed=str(delivery.facts.get("reason", "")))
+            _log.info("ended", extra=facts)
         if not self._deliveries:
             self.idle.set()
 

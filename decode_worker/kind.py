@@ -8,9 +8,11 @@ from common.engine.loop import Scheduler
 from common.engine.tables import BlockTables
 from common.engine.worker import Kind
 from common.net.dial import Dial
+from common.obs.traces import open_traces
 from common.types.config import WorkerConfig
 from common.types.ids import Role
 from common.types.kv import KVLayout
+from common.types.resolve import traces_endpoint
 from decode_worker.scheduler import DecodeScheduler
 from decode_worker.side import DecodeSide
 from kvtransfer.pool import pool_of
@@ -24,7 +26,8 @@ def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Call
     pool = pool_of(engine.storage)
     post, layout = engine.gate.post, engine.layout
     dial = Dial.of(config.cache_key, config.fleet_tls, Role.DECODE.value)
-    return DecodeSide(post, pool, layout, epoch, config.timeouts, on_overdue, config.transports, dial)
+    traces = open_traces(traces_endpoint(), Role.DECODE.value)
+    return DecodeSide(post, pool, layout, epoch, config.timeouts, on_overdue, config.transports, dial, traces)
 
 
 DECODE = Kind(Role.DECODE, make_scheduler, make_side)

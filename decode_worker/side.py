@@ -10,6 +10,7 @@ import grpc
 from baton.v1 import decode_pb2, decode_pb2_grpc
 from common.engine.messages import Command, Event
 from common.net.dial import Dial
+from common.obs.traces import NoTraces, Traces
 from common.types.kv import KVLayout
 from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
@@ -36,11 +37,13 @@ class DecodeSide:
         on_overdue: Callable[[], None],
         transports: tuple[str, ...] = ("shm", "tcp"),
         dial: Dial = Dial(),
+        traces: Traces = NoTraces(),
     ) -> None:
+        self._traces = traces
         way = partial(connect, tls=dial.tls)
         puller = Puller(pool, epoch, transports=transports, stall_s=timeouts.dead_s, warn=_log.warning, connect=way)
         self._lenders = Lenders(puller, epoch, timeouts, dial)
-        self._decoding = Decoding(post, self._lenders, layout, timeouts, on_overdue)
+        self._decoding = Decoding(post, self._lenders, layout, timeouts, on_overdue, traces)
         self._epoch = epoch
         self._timeouts = timeouts
 
@@ -84,3 +87,4 @@ class DecodeSide:
     async def close(self) -> None:
         await self._decoding.close_all()
         await self._lenders.close()
+        await asyncio.to_thread(self._traces.close)

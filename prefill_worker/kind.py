@@ -9,9 +9,11 @@ from common.engine.tables import BlockTables
 from common.engine.worker import Kind
 from common.net.dial import Dial
 from common.net.server import split_address
+from common.obs.traces import open_traces
 from common.types.config import WorkerConfig
 from common.types.ids import Role
 from common.types.kv import KVLayout
+from common.types.resolve import traces_endpoint
 from kvtransfer.pool import pool_of
 from prefill_worker.scheduler import PrefillScheduler
 from prefill_worker.side import PrefillSide
@@ -36,6 +38,7 @@ def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Call
         advertise=advertise,
         expose=config.expose,
         tls=Dial.of("", config.fleet_tls, Role.PREFILL.value).tls,
+        traces=open_traces(traces_endpoint(), Role.PREFILL.value),
     )
 
 

@@ -10,6 +10,7 @@ from baton.v1 import prefill_pb2, prefill_pb2_grpc
 from common.engine.messages import FirstTokens, PromptScores, Sealed, Started
 from common.net import convert
 from common.net.deadlines import from_ms, remaining_s
+from common.obs.traces import Traces
 from common.types.errors import BatonError, DeadlinePassed, StaleAttempt
 from common.types.handoff import LoanEnd
 from kvtransfer.handoff.actions import Closed
@@ -30,8 +31,9 @@ LOAN_ENDS = {
 class PrefillService(prefill_pb2_grpc.PrefillServicer):
     """Turns calls into runs and run events into messages; decides nothing."""
 
-    def __init__(self, lending: Lending, epoch: int) -> None:
+    def __init__(self, lending: Lending, epoch: int, traces: Traces) -> None:
         self._lending = lending
+        self._traces = traces
         self._epoch = epoch
 
     async def Run(self, request: prefill_pb2.RunRequest, context: Context) -> AsyncIterator[prefill_pb2.RunResponse]:
@@ -40,6 +42,7 @@ class PrefillService(prefill_pb2_grpc.PrefillServicer):
         attempt = convert.attempt_from_proto(request.attempt)
         deadline_s = remaining_s(context, from_ms(request.remaining_ms, "prefill", MAX_DEADLINE_S))
         run = self._lending.open(attempt, deadline_s, lend=request.lend, router_epoch=request.router_epoch)
+        span = self._traces.begin("prefill worker", attempt.traceparent)
         try:
             async with asyncio.timeout(deadline_s):
                 async for message in self._messages(run):
@@ -48,7 +51,9 @@ class PrefillService(prefill_pb2_grpc.PrefillServicer):
             raise DeadlinePassed("prefill") from None
         finally:
             self._lending.cancel(attempt.id)
-            _log.info("ended", extra={**attempt.id.facts, "prompt_tokens": len(attempt.token_ids), **run.facts})
+            facts = {**attempt.id.facts, "prompt_tokens": len(attempt.token_ids), **run.facts}
+            span.end(facts, failed=str(run.facts.get("reason", "")))
+            _log.info("ended", extra=facts)
 
     async def _messages(self, run: PrefillRun) -> AsyncIterator[prefill_pb2.RunResponse]:
         while True:

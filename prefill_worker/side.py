@@ -9,6 +9,7 @@ import grpc
 from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc, prefill_pb2, prefill_pb2_grpc
 from common.engine.messages import Command, Event
 from common.net.tls import TlsFiles
+from common.obs.traces import NoTraces, Traces
 from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
 from kvtransfer.transports.pools import Pool
@@ -35,7 +36,9 @@ class PrefillSide:
         advertise: str = "",
         expose: bool = False,
         tls: TlsFiles | None = None,
+        traces: Traces = NoTraces(),
     ) -> None:
+        self._traces = traces
         self._lending = Lending(post, timeouts)
         self._pool = pool
         self._epoch = epoch
@@ -47,7 +50,7 @@ class PrefillSide:
         self._transports = await start_all(self._transports, _log.warning)
 
     def register(self, server: grpc.aio.Server) -> None:
-        prefill = PrefillService(self._lending, self._epoch)
+        prefill = PrefillService(self._lending, self._epoch, self._traces)
         prefill_pb2_grpc.add_PrefillServicer_to_server(prefill, server)
         transfer = TransferService(self._lending, self._transports, self._epoch, self._pool.layout)
         kvtransfer_pb2_grpc.add_KVTransferServicer_to_server(transfer, server)
@@ -88,3 +91,4 @@ class PrefillSide:
     async def close(self) -> None:
         for transport in self._transports:
             await transport.close()
+        await asyncio.to_thread(self._traces.close)

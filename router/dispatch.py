@@ -71,7 +71,8 @@ class Dispatch:
         choices = tuple(Choice(index) for index in range(request.num_choices))
         first = AttemptId(request.id, 1)
         token_ids = request.token_ids
-        attempt = Attempt(first, token_ids, len(token_ids), choices, request.sampling, request.cache_salt)
+        salt, traceparent = request.cache_salt, request.traceparent
+        attempt = Attempt(first, token_ids, len(token_ids), choices, request.sampling, salt, traceparent)
         self._run = RequestRun(attempt, arrived, remaining_s, rules.max_attempts)
         self._request, self._relay, self._reach, self._budget, self._rules = request, relay, reach, budget, rules
         self._tally = tally

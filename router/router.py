@@ -18,9 +18,11 @@ from common.net.health import Health
 from common.net.interceptors import CallLimit
 from common.net.peers import ROUTER
 from common.net.server import bind, make_server, split_address
+from common.obs.traces import open_traces
 from common.types.config import RouterConfig
 from common.types.errors import StartupError
 from common.types.ids import new_epoch
+from common.types.resolve import traces_endpoint
 from router.doors import Door, Doors, make_doors
 from router.fleet import FleetView, Served
 from router.http.gateway import Gateway
@@ -54,6 +56,7 @@ class Router:
         self._reach = Reach(self.fleet, epoch, Dial.of(config.cache_key, config.access.fleet_tls, ROUTER))
         rules = Rules(ModeRule(config.mode), config.max_attempts, config.timeouts.handoff_s)
         self.serving = Serving(model, self._reach, config, rules, now)
+        self.serving.traces = open_traces(traces_endpoint(), ROUTER)
         if doors.keys is not None:
             doors.keys.on_refused = self.serving.tally.refuse
         self._inference = InferenceService(self.serving, config)
@@ -104,6 +107,7 @@ class Router:
         self.fleet.close()
         await asyncio.gather(self._gateway.stop(), *(server.stop(GRACE_S) for server in self._servers))
         self.serving.close()
+        await asyncio.to_thread(self.serving.traces.close)
         await self._background.close()
         await self._reach.close()
 

@@ -19,6 +19,7 @@ from common.types.config import RouterConfig
 from common.types.errors import invalid
 from router.answer import Delta
 from router.ask import Ask, ChatAsk, ChatMessage, Prompt
+from router.incoming import part_of
 from router.patience import Patience, StalledReader
 from router.relay import Scores
 from router.serving import Accepted, Message, Serving
@@ -49,7 +50,8 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
 
         try:
             async with patience:
-                await self._serving.generate(_ask(request), remaining_s(context, self._default_deadline_s), write)
+                with part_of(_traceparent(context)):
+                    await self._serving.generate(_ask(request), remaining_s(context, self._default_deadline_s), write)
         except StalledReader as error:
             _log.warning("cut", extra={"reason": str(error)})
             await self._cut(context, error)
@@ -93,6 +95,12 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
             ready=self._serving.ready,
         )
         return inference_pb2.ListModelsResponse(models=[entry])
+
+
+def _traceparent(context: Context) -> str:
+    """As the client sent it."""
+    sent = next((value for name, value in context.invocation_metadata() or () if name == "traceparent"), "")
+    return sent if isinstance(sent, str) else ""
 
 
 def _ask(request: inference_pb2.GenerateRequest) -> Ask:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from common.obs.traces import NoTraces, Traces
 from common.text.detokenize import detokenizer
 from common.types.config import RouterConfig
 from common.types.errors import BatonError, InvalidRequest, NotFound, Overloaded, Unavailable
@@ -20,6 +21,7 @@ from router.ask import Ask, ChatAsk, Prompt
 from router.constraints import ConstraintCheck
 from router.dispatch import Dispatch
 from router.history import History, Point
+from router.incoming import incoming
 from router.keys import caller
 from router.policy.snapshot import Snapshot
 from router.reach import Reach
@@ -62,6 +64,7 @@ class Serving:
         self._config = config
         self._rules = rules
         self.tally = Tally()
+        self.traces: Traces = NoTraces()
         self.history = History(Point(now))
         self.admission = Admission(config.max_requests, config.max_queue_tokens, now)
         self.budget = RetryBudget(config.retry_share, RETRY_BURST, now)
@@ -99,7 +102,13 @@ class Serving:
     async def generate(self, ask: Ask, remaining_s: float, write: Write) -> None:
         """Writes Accepted, then what comes, then the Summary; or raises the request's error."""
         arrived = self._now()
-        request, ticket = await self._admit(ask, arrived)
+        span = self.traces.begin("request", incoming())
+        try:
+            request, ticket = await self._admit(ask, arrived)
+        except BatonError as error:
+            span.end({}, failed=str(error))
+            raise
+        request = replace(request, traceparent=span.traceparent)
         num_prompt_tokens = len(request.token_ids)
 
         def prefilled() -> None:
@@ -139,7 +148,9 @@ class Serving:
             who = caller()
             if who is not None:
                 who.settle(ticket.cost.tokens, summary.num_prompt_tokens + summary.num_output_tokens)
-            _log.info("ended", extra=_facts(request, summary) | ({} if who is None else {"caller": who.id}))
+            facts = _facts(request, summary) | ({} if who is None else {"caller": who.id})
+            span.end(facts, failed="" if outcome == ANSWERED else outcome, legs=summary.timings.legs())
+            _log.info("ended", extra=facts)
             if not self.admission.num_requests:
                 self.idle.set()
 

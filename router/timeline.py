@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from common.obs.traces import Leg
 from router.policy.snapshot import Explanation
 
 
@@ -15,6 +16,21 @@ class Timings:
     decode_ms: float
     ttft_ms: float
     total_ms: float
+
+    def legs(self) -> tuple[Leg, ...]:
+        """The parts that took time, one after the other, for who draws them."""
+        left_ms, legs = self.total_ms, []
+        parts = {
+            "queue": self.queue_ms,
+            "prefill": self.prefill_ms,
+            "handoff": self.handoff_ms,
+            "decode": self.decode_ms,
+        }
+        for name, part_ms in parts.items():
+            if part_ms > 0:
+                legs.append(Leg(name, left_ms / 1000, part_ms / 1000))
+            left_ms -= part_ms
+        return tuple(legs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class Request:
     explain: bool = False
     shown_special_ids: frozenset[int] = frozenset()
     cache_salt: bytes = b""
+    traceparent: str = ""
 
 
 class _Violations:

@@ -173,17 +173,19 @@ class Choice(_message.Message):
     def __init__(self, index: _Optional[int] = ..., tail: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("id", "token_ids", "num_prompt_tokens", "choices", "sampling", "cache_salt")
+    __slots__ = ("id", "token_ids", "num_prompt_tokens", "choices", "sampling", "cache_salt", "traceparent")
     ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     NUM_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CHOICES_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     CACHE_SALT_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     id: AttemptId
     token_ids: _containers.RepeatedScalarFieldContainer[int]
     num_prompt_tokens: int
     choices: _containers.RepeatedCompositeFieldContainer[Choice]
     sampling: ResolvedSampling
     cache_salt: bytes
-    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., token_ids: _Optional[_Iterable[int]] = ..., num_prompt_tokens: _Optional[int] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., sampling: _Optional[_Union[ResolvedSampling, _Mapping]] = ..., cache_salt: _Optional[bytes] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., token_ids: _Optional[_Iterable[int]] = ..., num_prompt_tokens: _Optional[int] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., sampling: _Optional[_Union[ResolvedSampling, _Mapping]] = ..., cache_salt: _Optional[bytes] = ..., traceparent: _Optional[str] = ...) -> None: ...

@@ -64,6 +64,7 @@ def attempt_to_proto(attempt: Attempt) -> types_pb2.Attempt:
         choices=[types_pb2.Choice(index=choice.index, tail=choice.tail) for choice in attempt.choices],
         sampling=sampling_to_proto(attempt.sampling),
         cache_salt=attempt.cache_salt,
+        traceparent=attempt.traceparent,
     )
 
 
@@ -84,7 +85,8 @@ def attempt_from_proto(message: types_pb2.Attempt, prefix: str = "attempt.") -> 
         raise invalid(prefix + "sampling", "must be set")
     sampling = sampling_from_proto(message.sampling, prefix + "sampling.")
     wire.bounded(prefix + "cache_salt", message.cache_salt, wire.MAX_SALT_BYTES)
-    return Attempt(attempt_id, token_ids, num_prompt_tokens, choices, sampling, message.cache_salt)
+    traceparent = wire.name(prefix + "traceparent", message.traceparent, 55) if message.traceparent else ""
+    return Attempt(attempt_id, token_ids, num_prompt_tokens, choices, sampling, message.cache_salt, traceparent)
 
 
 def logprobs_to_proto(logprobs: TokenLogprobs) -> types_pb2.TokenLogprobs:

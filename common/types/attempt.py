@@ -28,6 +28,7 @@ class Attempt:
     choices: tuple[Choice, ...]
     sampling: Sampling
     cache_salt: bytes = b""
+    traceparent: str = ""
 
     @property
     def fresh_choices(self) -> tuple[int, ...]:

@@ -96,6 +96,11 @@ def child_environment(argv: Sequence[str], more: Mapping[str, str]) -> dict[str,
     return {**os.environ, **more, **({PREFIX + "CONFIG": os.path.abspath(file)} if file else {})}
 
 
+def traces_endpoint() -> str:
+    """Where OpenTelemetry is told to send traces, in its own variables; empty when it is not."""
+    return os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+
+
 def cache_folder() -> Path:
     """Where this user keeps what can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "baton"

@@ -18,6 +18,7 @@ from router.http.front import Front
 from router.http.keys import KeyCheck
 from router.http.refusal import HttpRefusal, Reply, bug_reply, reply_to
 from router.http.routes import ROUTES
+from router.http.trace import TraceParent
 
 _log = logging.getLogger("baton.router.http")
 
@@ -27,7 +28,7 @@ def build(front: Front) -> Starlette:
     routes = [Route(each.path, each.endpoint, methods=[each.method]) for each in ROUTES]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(CatchAll), Middleware(KeyCheck, front=front)],
+        middleware=[Middleware(CatchAll), Middleware(KeyCheck, front=front), Middleware(TraceParent)],
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False

@@ -16,6 +16,7 @@ from common.cache.storage import KVStorage
 from common.engine.messages import BlocksReady, Command, Event, Sealed
 from common.net.channel import open_channel
 from common.net.server import bind, make_server
+from common.obs.traces import NoTraces, Traces
 from common.types.attempt import Attempt, Choice
 from common.types.ids import AttemptId
 from common.types.kv import BlockRef, KVLayout, Manifest
@@ -114,14 +115,17 @@ class Counter(grpc.aio.ServerInterceptor):
 
 
 @asynccontextmanager
-async def pair(timeouts: Timeouts = Timeouts(), transports: tuple[str, ...] = ("shm", "tcp")) -> AsyncIterator[Pair]:
+async def pair(
+    timeouts: Timeouts = Timeouts(), transports: tuple[str, ...] = ("shm", "tcp"), traces: Traces = NoTraces()
+) -> AsyncIterator[Pair]:
     source, target = KVStorage(LAYOUT, NUM_BLOCKS), KVStorage(LAYOUT, NUM_BLOCKS)
     octets(source)[:] = np.random.default_rng(1).integers(0, 256, octets(source).shape, np.uint8)
     octets(target)[:] = 0xEE
     pools = [PoolBytes(storage.fd, octets(storage), LAYOUT.fingerprint) for storage in (source, target)]
     prefill_engine, decode_engine, overdue = Engine(), Engine(), list[bool]()
-    prefill = PrefillSide(prefill_engine.post, pools[0], transports, PREFILL_EPOCH, timeouts)
-    decode = DecodeSide(decode_engine.post, pools[1], LAYOUT, DECODE_EPOCH, timeouts, partial(overdue.append, True))
+    prefill = PrefillSide(prefill_engine.post, pools[0], transports, PREFILL_EPOCH, timeouts, traces=traces)
+    on_overdue = partial(overdue.append, True)
+    decode = DecodeSide(decode_engine.post, pools[1], LAYOUT, DECODE_EPOCH, timeouts, on_overdue, traces=traces)
     counter = Counter()
     servers = [make_server([side.register], interceptors=[counter]) for side in (prefill, decode)]
     addresses = [f"127.0.0.1:{bind(server, '127.0.0.1:0')}" for server in servers]

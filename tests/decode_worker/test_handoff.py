@@ -24,6 +24,7 @@ from common.engine.messages import (
     SubmitLocal,
 )
 from common.net import convert
+from common.obs.traces import NoTraces, Traces
 from common.types.attempt import Attempt
 from common.types.sampling import FinishReason, SampledToken
 from common.types.timeouts import Timeouts
@@ -92,9 +93,11 @@ class Router:
 
 
 @asynccontextmanager
-async def attached(x: Attempt, timeouts: Timeouts = Timeouts()) -> AsyncIterator[tuple[Pair, Router]]:
+async def attached(
+    x: Attempt, timeouts: Timeouts = Timeouts(), traces: Traces = NoTraces()
+) -> AsyncIterator[tuple[Pair, Router]]:
     """Run and attached; decode's blocks are reserved and the first of them is its own already."""
-    async with pair(timeouts) as p:
+    async with pair(timeouts, traces=traces) as p:
         router = Router(p)
         await router.open()
         await router.run(x)

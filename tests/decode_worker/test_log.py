@@ -1,6 +1,7 @@
 """What both workers log of an attempt: one line each when it ends, found by the request's id."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from common.engine.messages import Drop, Join, Joined, Started, StepTokens
 from common.types.sampling import FinishReason, SampledToken
 from tests.decode_worker.pair import FIRST, attempt
 from tests.decode_worker.test_handoff import SOURCE_BLOCKS, attached
+from tests.obs.test_traces import PARENT, recorded
 
 
 def lines(caplog: pytest.LogCaptureFixture, logger: str) -> list[dict[str, Any]]:
@@ -55,3 +57,16 @@ async def test_a_lost_source_is_named(caplog: pytest.LogCaptureFixture) -> None:
         await router.read()
     (decode,) = lines(caplog, "baton.decode")
     assert decode["reason"] == "source lost"
+
+
+async def test_both_workers_are_parts_of_the_routers_span() -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    traces, exporter = recorded()
+    x = replace(attempt(), traceparent=PARENT)
+    async with attached(x, traces=traces) as (p, router):
+        await router.cancel()
+        assert await p.decode_engine.next() == Drop(x.id)
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    assert spans.keys() == {"prefill worker", "decode worker"}
+    assert {f"{span.parent.span_id:016x}" for span in spans.values()} == {PARENT[36:52]}
+    assert spans["decode worker"].status.description == "cancelled"

@@ -78,6 +78,7 @@ def attempts(draw: st.DrawFn) -> Attempt:
         tuple(Choice(index, draw(some(token))) for index in indices),
         draw(samplings()),
         draw(st.binary(max_size=wire.MAX_SALT_BYTES)),
+        draw(st.just("") | names),
     )
 
 
