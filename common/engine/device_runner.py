@@ -1,6 +1,6 @@
 """Does what a plan says on a device: one launch for a decode step, and the next one launched before this one is read.
 
-    run(plan n):  n was launched ahead? else launch n -> launch n+1 ahead -> wait for n's tokens
+    run(plan n):  what of n was not launched ahead -> launch n+1 ahead -> wait for n's tokens
 
 So the device computes while the host commits n and plans n+1, and one wait per step is all there is between them.
 Owns what is in flight. Knows nothing of sequences, of who owns a block, or of how a step is launched.
@@ -17,15 +17,16 @@ import torch
 
 from common.cache.storage import KVStorage
 from common.engine.draw import draw, is_plain
-from common.engine.flight import Flight, is_step, places_of
+from common.engine.flight import Flight, Split, is_step, places_of, split
 from common.engine.graphs import Steps
-from common.engine.plan import Sampled, SampleRow, StepPlan, StepResult
+from common.engine.plan import Sampled, SampleRow, StepPlan, StepResult, Work
 from common.engine.sampler import Sampler
 from common.engine.stage import Stage, copy_blocks
 from common.engine.static_batch import StaticBatch
 from common.engine.whole_step import WholeStep
 from common.kernels.logits import Logits
 from common.models.decoder import Decoder
+from common.types.sampling import TokenLogprobs
 
 if TYPE_CHECKING:  # what constrains needs packages that choosing does without
     from common.engine.masks import Masks
@@ -35,7 +36,7 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(slots=True)
 class RunCounts:
-    """How often the guess was right. A wrong one costs the device a step."""
+    """Steps, those of which something had been launched ahead, and launches ahead of which nothing could be used."""
 
     num_steps: int = 0
     num_ahead: int = 0
@@ -69,30 +70,60 @@ class DeviceRunner:
         """One step; what it leaves behind is KV in the pool and the result."""
         began = perf_counter()
         ahead, self._ahead = self._ahead, None
-        if not is_step(plan, self._inputs.max_rows):
-            self.counts.num_wasted += ahead is not None
-            return self._whole.run(plan)
         self.counts.num_steps += 1
-        places = None if ahead is None else ahead.cover(plan)
-        if not all(map(is_plain, plan.rows)):
-            return self._run_here(plan, began)
-        if ahead is None or places is None:
+        decodes = is_step(plan, self._inputs.max_rows)
+        if decodes and not all(map(is_plain, plan.rows)):
             self.counts.num_wasted += ahead is not None
-            flight, places = self._launch(plan), np.arange(len(plan.works))
-        else:
-            self.counts.num_ahead += 1
-            flight = ahead
-        self._ahead = self._launch_ahead(plan, flight, places)
+            return self._run_here(plan, began)
+        found = None if ahead is None else split(plan, ahead)
+        if ahead is not None and found is not None and found.covered:
+            return self._go_on(plan, ahead, found, began)
+        self.counts.num_wasted += ahead is not None
+        if not decodes:
+            return self._whole.run(plan)
+        flight, places = self._launch(plan), np.arange(len(plan.works))
+        self._ahead = self._launch_ahead(plan.works, plan.rows, flight.tokens, places)
         launched = perf_counter()
-        tokens = flight.wait()[places]
+        tokens = flight.wait()
         now = perf_counter()
-        sampled = tuple(Sampled(token) if token >= 0 else None for token in tokens.tolist())
-        return StepResult(sampled, now - began, kernel_s=now - launched)
+        return StepResult(_sampled(tokens), now - began, kernel_s=now - launched)
 
     def settle(self) -> None:
         """Returns once nothing launched so far can write into the pool any more."""
         if self._ahead is not None:
             self._ahead.wait()
+
+    def _go_on(self, plan: StepPlan, ahead: Flight, found: Split, began: float) -> StepResult:
+        """What was launched ahead is taken as it is; who joined, and prompts, are computed beside it."""
+        self.counts.num_ahead += 1
+        rest = self._whole.run(found.rest) if found.rest.works else None
+        works, rows, places = [], [], []
+        fresh: list[int] = []  # tokens of who joined: from now on they are launched with the others
+        for number, row in enumerate(plan.rows):
+            if (place := found.covered.get(row.work)) is not None:
+                places.append(place)
+            elif rest is not None and self._can_go_on(plan, row.work, found) and is_plain(row):
+                sampled = rest.sampled[found.rest_rows.index(number)]
+                places.append(len(ahead.tokens) + len(fresh))
+                fresh.append(0 if sampled is None else sampled.token_id)
+            else:
+                continue
+            works.append(plan.works[row.work])
+            rows.append(row)
+        tokens = ahead.tokens
+        if fresh:
+            tokens = torch.cat([tokens, self._stage.upload(np.array(fresh, dtype=np.int64))])
+        if len(works) <= self._inputs.max_rows:
+            self._ahead = self._launch_ahead(works, rows, tokens, np.array(places, dtype=np.int64))
+        launched = perf_counter()
+        computed = ahead.wait()
+        now = perf_counter()
+        return _merged(plan, found, computed, rest, now - began, now - launched)
+
+    @staticmethod
+    def _can_go_on(plan: StepPlan, work: int, found: Split) -> bool:
+        """Whether a work computed beside the others is a decode row like them."""
+        return work < plan.num_decode and sum(row.work == work for row in plan.rows) == 1
 
     def _run_here(self, plan: StepPlan, began: float) -> StepResult:
         """A step some of whose rows are chosen on the host."""
@@ -112,14 +143,39 @@ class DeviceRunner:
             raise RuntimeError("a plan reaches beyond its block tables")
         return self._flight(plan.rows, places_of(plan.works, computed.tolist(), 0), 0)
 
-    def _launch_ahead(self, plan: StepPlan, flight: Flight, places: Int64s) -> Flight | None:
+    def _launch_ahead(
+        self, works: Sequence[Work], rows: Sequence[SampleRow], tokens: torch.Tensor, places: Int64s
+    ) -> Flight | None:
         """The step after this one, should all its sequences go on; their tokens never leave the device for it."""
-        computed = self._inputs.fill(plan.works, (flight.tokens, places))
+        computed = self._inputs.fill(works, (tokens, places))
         if not computed.any():
             return None
-        return self._flight(plan.rows, places_of(plan.works, computed.tolist(), 1), 1)
+        return self._flight(rows, places_of(works, computed.tolist(), 1), 1)
 
     def _flight(self, rows: Sequence[SampleRow], places: dict[tuple[int, int], int], ahead: int) -> Flight:
         logits = self._decoder.logits(self._steps.run(len(rows)))
         tokens = draw(logits, rows, self._stage, ahead=ahead)
         return Flight(tokens, self._stage.download(tokens), places)
+
+
+def _sampled(tokens: Int64s) -> tuple[Sampled | None, ...]:
+    return tuple([Sampled(token) if token >= 0 else None for token in tokens.tolist()])
+
+
+def _merged(
+    plan: StepPlan, found: Split, computed: Int64s, rest: StepResult | None, seconds: float, waited_s: float
+) -> StepResult:
+    """One result of what was computed ahead and what was computed now."""
+    ahead = _sampled(computed)
+    later = {} if rest is None else dict(zip(found.rest_rows, rest.sampled, strict=True))
+    sampled = [
+        later[number] if row.work not in found.covered else ahead[found.covered[row.work]]
+        for number, row in enumerate(plan.rows)
+    ]
+    if rest is None:
+        return StepResult(tuple(sampled), seconds, kernel_s=waited_s)
+    scores: tuple[tuple[TokenLogprobs, ...], ...] = ()
+    if rest.scores:
+        by_work = dict(zip(found.rest_works, rest.scores, strict=True))
+        scores = tuple(by_work.get(number, ()) for number in range(len(plan.works)))
+    return StepResult(tuple(sampled), seconds, scores, rest.checksums, rest.kernel_s + waited_s)

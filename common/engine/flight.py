@@ -5,6 +5,7 @@ that ended is not looked at, and what it wrote lies behind that sequence's last 
 only by later launches of the same stream. (Whoever writes blocks from outside the stream waits for it: `settle`.)
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -32,12 +33,41 @@ class Flight:
             self._found = self.read()
         return self._found
 
-    def cover(self, plan: StepPlan) -> Int64s | None:
-        """The place of each work's token if this step computed all that the plan wants, else None."""
-        if plan.copies:
-            return None
-        places = [self.places.get((work.key, work.start), -1) for work in plan.works]
-        return None if -1 in places else np.array(places, dtype=np.int64)
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A plan, by what a flight has computed of it: works with the place of their token in it, and all the rest.
+
+    `rest_rows` and `rest_works` are the rest's numbers in the plan.
+    """
+
+    covered: dict[int, int]
+    rest: StepPlan
+    rest_rows: list[int]
+    rest_works: list[int]
+
+
+def split(plan: StepPlan, flight: Flight) -> Split:
+    """Only works of one token with one row can have been computed ahead; copies are never theirs: a copied block makes
+    another key.
+    """
+    num_rows = Counter(row.work for row in plan.rows)
+    covered: dict[int, int] = {}
+    for number, work in enumerate(plan.works[: plan.num_decode]):
+        place = flight.places.get((work.key, work.start))
+        if place is not None and num_rows[number] == 1 and not work.score_ids:
+            covered[number] = place
+    rest_works = [number for number in range(len(plan.works)) if number not in covered]
+    moved = {number: place for place, number in enumerate(rest_works)}
+    rest_rows = [number for number, row in enumerate(plan.rows) if row.work in moved]
+    rest = StepPlan(
+        works=tuple(plan.works[number] for number in rest_works),
+        rows=tuple(plan.rows[number]._replace(work=moved[plan.rows[number].work]) for number in rest_rows),
+        num_decode=sum(number < plan.num_decode for number in rest_works),
+        copies=plan.copies,
+        final_blocks=plan.final_blocks,
+    )
+    return Split(covered, rest, rest_rows, rest_works)
 
 
 def places_of(works: Sequence[Work], computed: Sequence[bool], ahead: int) -> dict[tuple[int, int], int]:

@@ -4,6 +4,10 @@ They reach the pool just before the next launch, or when somebody waits for them
 host does not see. Whatever they could spoil in between, they do.
 """
 
+import numpy as np
+import torch
+
+from common.engine.flight import Flight, split
 from common.engine.limits import Limits
 from common.engine.messages import Event, Reserved
 from common.engine.plan import Sampled, StepPlan, StepResult
@@ -27,21 +31,31 @@ class AheadRunner(FakeRunner):
     def run(self, plan: StepPlan) -> StepResult:
         self.settle()
         guesses, self.guesses = self.guesses, {}
-        keys = [(work.key, work.start) for work in plan.works]
-        plain = len(plan.works) == len(plan.rows) == plan.num_decode and not plan.copies and not plan.final_blocks
-        if plain and all(key in guesses for key in keys) and not any(work.score_ids for work in plan.works):
+        places = {key: place for place, key in enumerate(guesses)}
+        found = split(plan, Flight(torch.empty(0), lambda: np.empty(0, np.int64), places))
+        if not found.covered:
+            result = super().run(plan)
+        else:
             self.num_ahead += 1
             self._check(plan)
-            result = StepResult(tuple(Sampled(guesses[key]) for key in keys), 0.01)
-        else:
-            result = super().run(plan)
-        if plain:
-            self._guess(plan, result)
+            tokens = [Sampled(token) for token in guesses.values()]
+            rest = super().run(found.rest)
+            later = dict(zip(found.rest_rows, rest.sampled, strict=True))
+            sampled = [
+                later[number] if row.work not in found.covered else tokens[found.covered[row.work]]
+                for number, row in enumerate(plan.rows)
+            ]
+            scores = dict(zip(found.rest_works, rest.scores, strict=True))
+            by_work = tuple(scores.get(number, ()) for number in range(len(plan.works)))
+            result = StepResult(tuple(sampled), 0.01, by_work, rest.checksums)
+        self._guess(plan, result)
         return result
 
     def _guess(self, plan: StepPlan, result: StepResult) -> None:
         for row, sampled in zip(plan.rows, result.sampled, strict=True):
             work = plan.works[row.work]
+            if row.work >= plan.num_decode or sum(other.work == row.work for other in plan.rows) > 1:
+                continue
             place, offset = divmod(work.kv_len, self.block_tokens)
             if sampled is None or place >= len(work.blocks):
                 continue

@@ -94,7 +94,7 @@ def test_a_running_batch_is_always_one_step_ahead(bench: Bench) -> None:
     for _ in range(12):
         decode(bench, talks)
     counts = bench.runner.counts
-    assert (counts.num_steps, counts.num_ahead, counts.num_wasted) == (12, 11, 0)
+    assert (counts.num_steps, counts.num_ahead, counts.num_wasted) == (15, 11, 0)
 
 
 def test_each_step_waits_for_the_device_once(bench: Bench) -> None:
@@ -117,18 +117,43 @@ def test_who_ends_is_left_out_and_who_stays_keeps_what_was_computed(bench: Bench
     assert bench.runner.counts.num_ahead == 7
 
 
-def test_who_joins_makes_the_guess_wrong_once(bench: Bench) -> None:
-    talks = [Talk(0, [5, 6, 7])]
-    late = Talk(1, [8, 9])
-    prompts(bench, *talks)
-    decode(bench, talks)
-    prompts(bench, late)
-    assert bench.runner.counts.num_wasted == 1
+def test_who_joins_is_computed_beside_what_was_launched_ahead(bench: Bench) -> None:
+    talks, late, later = [Talk(0, [5, 6, 7])], Talk(1, [8, 9]), Talk(2, [3, 4, 5, 6])
+    prompts(bench, *talks, late, later)
     decode(bench, talks)
     decode(bench, [*talks, late])
-    assert bench.runner.counts.num_wasted == 2
-    decode(bench, [late, *talks])
-    assert bench.runner.counts.num_ahead == 1
+    decode(bench, [late, later, *talks])
+    for _ in range(3):
+        decode(bench, [late, *talks, later])
+    counts = bench.runner.counts
+    assert (counts.num_ahead, counts.num_wasted) == (5, 0)
+
+
+def test_prompts_are_computed_beside_what_was_launched_ahead(bench: Bench) -> None:
+    talks = [Talk(0, [5, 6, 7]), Talk(1, [8, 9])]
+    late = Talk(2, [30, 31, 32, 33, 34])
+    prompts(bench, *talks)
+    decode(bench, talks)
+    works = [talk.work(len(talk.tokens) - 1) for talk in talks]
+    half = late.work(0)._replace(token_ids=(30, 31))
+    go_on(bench, StepPlan((*works, half), tuple(talk.row(place) for place, talk in enumerate(talks)), 2), talks)
+    works = [talk.work(len(talk.tokens) - 1) for talk in talks]
+    rest = late.work(2)._replace(score_ids=(33, 34))
+    everybody = [*talks, late]
+    rows = tuple(talk.row(place) for place, talk in enumerate(everybody))
+    go_on(bench, StepPlan((*works, rest), rows, 2), everybody)
+    decode(bench, everybody)
+    decode(bench, everybody)
+    counts = bench.runner.counts
+    assert (counts.num_ahead, counts.num_wasted) == (4, 0)
+
+
+def test_a_guess_that_nobody_wants_is_wasted(bench: Bench) -> None:
+    talks = [Talk(0, [5, 6, 7])]
+    prompts(bench, *talks)
+    decode(bench, talks)
+    prompts(bench, Talk(1, [8, 9]))
+    assert bench.runner.counts.num_wasted == 1
 
 
 def test_a_new_table_is_a_new_sequence(bench: Bench) -> None:
