@@ -152,7 +152,8 @@ class _Reading:
         record = self._record
         for line in self._lines.feed(data):
             event = said(line)
-            if event.brings_tokens:
+            last = record.arrivals[-1] if record.arrivals else None
+            if event.brings_tokens or (event.only_ends and last != now):
                 record.arrivals.append(now)
             if event.num_output:
                 record.num_output = event.num_output

@@ -17,6 +17,7 @@ TERMINAL_S, LINES_S = 0.5, 5.0
 RECENT = 1000
 """Percentiles while running are of so many latest requests."""
 BUSY_SHARE = 0.8
+WIDE = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,11 @@ def _pair(seconds: list[float]) -> tuple[float, float]:
 def shown(console: Console, title: str, progress: Progress) -> Iterator[None]:
     """Shows the run until the block ends; needs a running event loop."""
     watch = Watch(progress)
-    live = Live(_table(title, watch.glance()), console=console, auto_refresh=False) if console.is_terminal else None
+    live = (
+        Live(_table(title, watch.glance(), console.width), console=console, auto_refresh=False)
+        if console.is_terminal
+        else None
+    )
     if live is None:
         console.print(title)
     else:
@@ -103,7 +108,7 @@ def shown(console: Console, title: str, progress: Progress) -> Iterator[None]:
     finally:
         task.cancel()
         if live is not None:
-            live.update(_table(title, watch.glance()), refresh=True)
+            live.update(_table(title, watch.glance(), console.width), refresh=True)
             live.stop()
 
 
@@ -112,14 +117,20 @@ async def _show(console: Console, title: str, watch: Watch, live: Live | None) -
         await asyncio.sleep(TERMINAL_S if live is not None else LINES_S)
         glance = watch.glance()
         if live is not None:
-            live.update(_table(title, glance), refresh=True)
+            live.update(_table(title, glance, console.width), refresh=True)
         else:
             console.print("  ".join(f"{name} {value}" for name, value in glance.cells()), soft_wrap=True)
 
 
-def _table(title: str, glance: Glance) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name, _ in glance.cells():
-        table.add_column(name, justify="right")
-    table.add_row(*(value for _, value in glance.cells()))
+def _table(title: str, glance: Glance, width: int) -> Table:
+    """One row where the terminal is wide enough, a row for each figure where it is not."""
+    wide = width >= WIDE
+    table = Table(title=title, title_justify="left", show_header=wide)
+    if wide:
+        for name, _ in glance.cells():
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_row(*(value for _, value in glance.cells()))
+    else:
+        for cells in glance.cells():
+            table.add_row(*cells)
     return table

@@ -1,11 +1,12 @@
 """What an OpenAI-compatible stream says, event by event. Pure; bytes in, words out.
 
-An event brought tokens when it has a choice with text, content, reasoning or tool calls in it, or an empty one that
-neither opens the message (only a role) nor closes it (only a finish reason): such a token made no whole character.
+An event brought tokens when it has a choice with text, content, reasoning or tool calls in it, or an empty one: such a
+token made no whole character. Not when it only opens the message (a role). One that only closes it (a finish reason)
+may have brought the last token, or nothing: its time decides.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MAX_LINE_BYTES = 8 << 20
@@ -18,9 +19,10 @@ class BadStream(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One event: whether tokens came with it, their text, and counts when it had them."""
+    """One event: whether tokens came with it, whether it only says why the answer ended, text, and counts if any."""
 
     brings_tokens: bool = False
+    only_ends: bool = False
     text: str = ""
     num_input: int = 0
     num_output: int = 0
@@ -57,16 +59,18 @@ def said(data: bytes) -> Said:
         return Said(error=f"stream error {kind}" if kind else "stream error")
     usage = event.get("usage") or {}
     choices = event.get("choices") or []
-    brings, text = _choice(choices[0]) if choices else (False, "")
-    return Said(brings, text, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+    found = _choice(choices[0]) if choices else Said()
+    num_input, num_output = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    return replace(found, num_input=num_input, num_output=num_output)
 
 
-def _choice(choice: dict[str, Any]) -> tuple[bool, str]:
+def _choice(choice: dict[str, Any]) -> Said:
     delta = choice.get("delta")
+    ends = choice.get("finish_reason") is not None
     if delta is None:
         text = choice.get("text") or ""
-        return bool(text) or choice.get("finish_reason") is None, text
+        return Said(bool(text) or not ends, ends and not text, text)
     text = delta.get("content") or ""
     if any(delta.get(name) for name in SPOKEN):
-        return True, text
-    return "role" not in delta and choice.get("finish_reason") is None, text
+        return Said(True, False, text)
+    return Said("role" not in delta and not ends, ends, text)

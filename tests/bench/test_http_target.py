@@ -15,7 +15,7 @@ from tests.bench.http_server import END, HEAD, ScriptedHttp, Step, chunk, servin
 from tests.bench.records import until
 
 PLANNED = Planned(0, 0.0, (7, 8, 9), 3, 4)
-GOOD: list[Step] = [HEAD, token("a"), token("b") + token("c"), token("", "length") + usage(3, 4), END]
+GOOD: list[Step] = [HEAD, token("a"), token("b") + token("c") + token("", "length") + usage(3, 4), END]
 MODELS = b'{"object": "list", "data": [{"id": "m-1"}, {"id": "m-2"}]}'
 
 
@@ -46,6 +46,14 @@ async def test_an_answer_is_noted_message_by_message() -> None:
     assert path == "/v1/completions"
     assert (body["model"], body["prompt"], body["max_tokens"], body["stream"]) == ("m", [7, 8, 9], 4, True)
     assert body["stream_options"] == {"include_usage": True}
+
+
+async def test_an_answer_without_a_whole_character_came_when_it_ended() -> None:
+    server = ScriptedHttp([HEAD, token("", "length") + usage(3, 4), END])
+    async with target_of(server) as target:
+        record = await sent(target)
+    assert record.ok
+    assert (len(record.arrivals), record.num_output) == (1, 4)
 
 
 async def test_a_chat_is_one_message_of_the_user() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 
+import pytest
 from rich.console import Console
 
 from loadtest.bench.drive import Progress
@@ -10,8 +11,8 @@ from loadtest.bench.live import Glance, Watch, shown
 from tests.bench.records import record
 
 
-def console(terminal: bool) -> Console:
-    return Console(file=io.StringIO(), force_terminal=terminal, width=200)
+def console(terminal: bool, width: int = 200) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width)
 
 
 def shown_text(screen: Console) -> str:
@@ -42,8 +43,9 @@ def test_a_busy_client_is_marked() -> None:
     assert cells["TTFT ms p50/p99"] == "-"
 
 
-async def test_a_terminal_gets_a_table() -> None:
-    screen = console(terminal=True)
+@pytest.mark.parametrize("width", [60, 200])
+async def test_a_terminal_gets_a_table_that_fits(width: int) -> None:
+    screen = console(terminal=True, width=width)
     with shown(screen, "paper: 2 requests/s", Progress(0.5, [record(1.5, start=1.0)])):
         await asyncio.sleep(0)
     text = shown_text(screen)

@@ -47,7 +47,22 @@ def test_which_events_bring_tokens(data: bytes, brings: bool, text: str) -> None
 
 def test_counts() -> None:
     data = event(choices=[], usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10})
-    assert said(data) == Said(False, "", 7, 3)
+    assert said(data) == Said(num_input=7, num_output=3)
+
+
+@pytest.mark.parametrize(
+    ("data", "only"),
+    [
+        (event(choices=[{"text": "", "finish_reason": "length"}]), True),
+        (event(choices=[{"text": "a", "finish_reason": "length"}]), False),
+        (chat("stop"), True),
+        (chat("stop", content="a"), False),
+        (chat(content="a"), False),
+        (event(choices=[]), False),
+    ],
+)
+def test_which_events_only_end_an_answer(data: bytes, only: bool) -> None:
+    assert said(data).only_ends is only
 
 
 def test_errors_have_their_kind() -> None:
