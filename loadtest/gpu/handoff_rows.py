@@ -62,11 +62,11 @@ class Landing:
 
 def measure(device: torch.device, ceilings: Ceilings) -> Iterator[Row]:
     for name in PARITY:
-        yield asyncio.run(_parity(name, device))
+        yield asyncio.run(parity(name, device))
     yield from asyncio.run(_exposed(large_name(device), device))
 
 
-async def _parity(name: str, device: torch.device) -> Row:
+async def parity(name: str, device: torch.device) -> Row:
     from tests.tiny import reference_greedy, tiny_model
 
     folder = tiny_model(name)
