@@ -17,7 +17,7 @@ PEERS ?=
 QUICK ?=
 ARGS ?=
 
-.PHONY: help setup demo-model up test clients check fmt proto bench bench-peers gpu explore simulate clean
+.PHONY: help setup demo-model up test clients check fmt proto bench bench-peers gpu gpu-compile explore simulate clean
 
 help:
 	@echo "make up        a router, a prefill and a decode worker with the demo model; UP='--decode 2' adds options"
@@ -29,6 +29,7 @@ help:
 	@echo "make proto     generate baton/v1 from protos/"
 	@echo "make bench     micro-benchmarks against this machine's ceilings; BENCH=NAME runs one"
 	@echo "make bench-peers   Baton beside other servers; PEERS=DIR says where they are, QUICK=1 takes six minutes"
+	@echo "make gpu-compile  every Triton kernel to machine code for sm_80 and sm_90; needs no device"
 	@echo "make gpu       on a machine with a CUDA device: what is right there, and how fast; nothing is installed"
 	@echo "make explore   every order of events of the hand-off, exhaustively"
 	@echo "make simulate  random faults on virtual time"
@@ -100,6 +101,9 @@ bench-peers: setup
 
 gpu:
 	@PYTHONUNBUFFERED=1 $$(test -x $(BIN)/python && echo $(BIN)/python || echo $(PYTHON)) -m loadtest.gpu
+
+gpu-compile: setup
+	@$(BIN)/python -m loadtest.gpu.compile
 
 explore: setup
 	@$(BIN)/python -m loadtest.simulator explore
