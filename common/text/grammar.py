@@ -11,6 +11,7 @@ from typing import Any
 from llguidance import regex_to_lark
 from llguidance.gbnf_to_lark import GbnfToLarkError, any_to_lark
 
+from common.text.expression import ambiguity
 from common.text.schema import check_schema
 from common.types.constraint import MAX_SOURCE_CHARS, Constraint, ConstraintKind
 from common.types.errors import InvalidRequest, invalid
@@ -94,6 +95,9 @@ def _regex(source: str) -> str:
     r"""Rust's dialect, in which `\d`, `\w` and `\s` mean ASCII, as in the patterns of JSON Schema."""
     if (len(source) - len(source.rstrip("\\"))) % 2:
         raise refused("ends within an escape")
+    ambiguous = ambiguity(source)
+    if ambiguous is not None:
+        raise refused(ambiguous)
     return regex_to_lark(source, "dws")
 
 

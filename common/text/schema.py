@@ -5,6 +5,7 @@ Knows nothing of grammars.
 
 from typing import Any
 
+from common.text.expression import ambiguity
 from common.types.errors import invalid
 
 MAX_DEPTH = 64
@@ -49,6 +50,10 @@ def check_schema(schema: Any) -> None:
 def _check_keywords(schema: dict[str, Any]) -> None:
     if "x-guidance" in schema:
         raise _refused("sets x-guidance, which a request may not set")
+    named = schema.get("patternProperties")
+    for pattern in (schema.get("pattern"), *(named if isinstance(named, dict) else ())):
+        if isinstance(pattern, str) and (ambiguous := ambiguity(pattern)) is not None:
+            raise _refused(f"a pattern {ambiguous}")
     for name in _COUNTS:
         count = schema.get(name)
         if isinstance(count, int | float) and count > MAX_COUNT:

@@ -71,7 +71,11 @@ def test_what_can_be_enforced_is_accepted(constraint: Constraint) -> None:
         (Constraint.regex(r"(a)\1"), "uses back-references, which cannot be enforced"),
         (Constraint.regex("a("), "holds what is no regular expression"),
         (Constraint.regex("(a{1000}){1000}"), "is too large to be enforced"),
-        (Constraint.regex("[a&&b]"), "can be met by no text"),
+        (
+            Constraint.regex("[a&&b]"),
+            "has a class of characters within another, or an operation on them, which dialects read differently",
+        ),
+        (Constraint.grammar("start: /[a&&b]/"), "can be met by no text"),
         (Constraint.grammar("start: foo"), "refers to a name that it does not define (line 1, column 8)"),
         (Constraint.grammar('a: "x"\nstart: "a'), "is not a grammar in Lark's syntax (line 2, column 10)"),
         (

@@ -45,6 +45,8 @@ def test_accepted(schema: Any) -> None:
         ({"items": {"anyOf": [{"minItems": 1e300}]}}, "minItems is above 65536|cannot be told"),
         ({"minProperties": 2}, "minProperties can be enforced up to one above"),
         ({"properties": {"a": {"minProperties": 3, "required": ["x", "x"]}}}, "minProperties can be enforced"),
+        ({"pattern": "a++"}, "a pattern repeats a repetition"),
+        ({"patternProperties": {"[a[b]]": {}}}, "a pattern has a class of characters within another"),
         ({"$defs": {"a": {"x-guidance": {}}}}, "sets x-guidance"),
         ({"properties": {"properties": {"x-guidance": {}}}}, "sets x-guidance"),
         ({"const": "\udfff"}, "half a character"),
