@@ -12,6 +12,7 @@ class HttpLimits:
     receive_s: float = 30.0
     idle_s: float = 75.0
     max_body_mib: float = 8.0
+    max_bodies_mib: float = 256.0
     max_header_kib: float = 32.0
     max_prompts: int = 64
     max_connections: int = 4096

@@ -21,7 +21,7 @@ from router.http.schema.strict import read
 
 async def chat_completions(request: Request) -> Response:
     front = front_of(request)
-    body = read(ChatBody, await read_object(request, front.config.http_limits))
+    body = read(ChatBody, await read_object(request, front))
     if body.prompt_logprobs is not None and body.stream:
         raise invalid("prompt_logprobs", "cannot be streamed")
     serving = front.serving

@@ -23,7 +23,7 @@ from router.serving import Serving
 
 async def completions(request: Request) -> Response:
     front = front_of(request)
-    body = read(CompletionBody, await read_object(request, front.config.http_limits))
+    body = read(CompletionBody, await read_object(request, front))
     asks = completion_asks(body)
     most = front.config.http_limits.max_prompts
     if len(asks) > most:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from common.types.config import RouterConfig
 from common.types.errors import Unavailable
 from router.fleet import FleetView
+from router.http.body_room import BodyRoom
 from router.keys import KeyRing
 from router.serving import Serving
 
@@ -21,8 +22,12 @@ class Front:
     phase: str = "starting"
     fleet: FleetView | None = None
     opened: Serving | None = None
+    body_room: BodyRoom = field(init=False)
     began_at: int = field(default_factory=lambda: int(time.time()))
     """Wall time, for clients that show when a model was made."""
+
+    def __post_init__(self) -> None:
+        self.body_room = BodyRoom(int(self.config.http_limits.max_bodies_mib * (1 << 20)))
 
     def open(self, serving: Serving, fleet: FleetView) -> None:
         """From now on requests are served."""

@@ -17,7 +17,7 @@ from router.http.schema.tokens import DetokenizeBody, TokenizeBody
 
 async def tokenize(request: Request) -> Response:
     front = front_of(request)
-    body = read(TokenizeBody, await read_object(request, front.config.http_limits))
+    body = read(TokenizeBody, await read_object(request, front))
     serving = front.serving
     serving.check_model(body.model)
     special = True if body.add_special_tokens is None else body.add_special_tokens
@@ -34,7 +34,7 @@ async def tokenize(request: Request) -> Response:
 
 async def detokenize(request: Request) -> Response:
     front = front_of(request)
-    body = read(DetokenizeBody, await read_object(request, front.config.http_limits))
+    body = read(DetokenizeBody, await read_object(request, front))
     serving = front.serving
     serving.check_model(body.model)
     model = serving.model

@@ -8,6 +8,7 @@ from typing import Any
 from openai import AsyncOpenAI, OpenAI
 
 from common.types.http import HttpLimits
+from router.http.body_room import BodyRoom
 from tests.router.rig import Rig, Worker, rig
 
 
@@ -17,6 +18,11 @@ class Pair:
     def __init__(self, made: Rig, prefill: Worker, decode: Worker) -> None:
         self.rig, self.prefill, self.decode = made, prefill, decode
         self.address = made.router.http_address
+
+    @property
+    def room(self) -> BodyRoom:
+        """What bodies take of the front's memory."""
+        return self.rig.router._gateway._front.body_room
 
     @property
     def url(self) -> str:

@@ -8,6 +8,7 @@ import pytest
 from common.types.http import HttpLimits
 from tests.router.http.pair import pair
 from tests.router.http.wire import ask, connected, post
+from tests.router.script import PATIENCE_S
 
 PATH = "/v1/completions"
 NOTHING = b'{"prompt": "hi", "max_tokens": 1}'
@@ -50,6 +51,22 @@ async def test_a_body_has_a_limit(tmp_path: Path) -> None:
             for _ in range(12):
                 wire.writer.write(b"3e8\r\n" + b" " * 1000 + b"\r\n")
             assert (await wire.answer()).status == 413
+
+
+async def test_all_bodies_together_have_a_limit(tmp_path: Path) -> None:
+    async with pair(tmp_path, HttpLimits(max_bodies_mib=0.02)) as fleet, connected(fleet.address) as slow:
+        await slow.send("POST", PATH, content_type="application/json", content_length="16000")
+        slow.writer.write(b" " * 15_000)
+        room = fleet.room
+        async with asyncio.timeout(PATIENCE_S):
+            while room.num_bytes < 15_000:
+                await ask(fleet.address, "GET", "/health")
+        refused = await ask(fleet.address, "POST", PATH, NOTHING + b" " * 9000)
+        assert (refused.status, refused.error["code"]) == (429, "overloaded")
+        assert (await post(fleet.address, PATH, prompt="hi", max_tokens=1)).status == 200
+        slow.writer.write(NOTHING.rjust(1000))
+        assert (await slow.answer()).status == 200
+        assert room.num_bytes == 0
 
 
 async def test_a_body_has_a_time(tmp_path: Path) -> None:

