@@ -46,6 +46,9 @@ class Comparison:
     on_change: Callable[[], None]
 
     async def run(self) -> None:
+        if "C12" in self.wanted:
+            for turn in range(self.sizes.starts):
+                await self._phase("start to first token", lambda turn=turn: self._start(turn))  # type: ignore[misc]
         model, front = self.peers.model, self.front
         for turn in range(self.sizes.turns):
             await self._engines(turn)
@@ -57,9 +60,6 @@ class Comparison:
             await self._server(turn, "baton", lambda: baton_apart(model, front="http"), self._refereed())
             steady = self._chosen({"C6": loads.undisturbed})
             await self._server(turn, "baton", lambda: baton_apart(model, mode="handoff", front=front), steady)
-        if "C12" in self.wanted:
-            for turn in range(self.sizes.starts):
-                await self._phase("start to first token", lambda turn=turn: self._start(turn))  # type: ignore[misc]
 
     async def _vllm(self, turn: int) -> None:
         vllm = self.peers.vllm

@@ -24,11 +24,11 @@ class Sizes:
     """How much of each load: the whole comparison, or a quick look."""
 
     turns: int = 2
-    decode_rounds: Mapping[int, int] = field(default_factory=lambda: {1: 3, 8: 2, 32: 1})
-    prompts: int = 5
+    decode_rounds: Mapping[int, int] = field(default_factory=lambda: {1: 2, 8: 2, 32: 1})
+    prompts: int = 4
     rates: tuple[int, ...] = (1, 2, 3)
-    rate_s: float = 22.0
-    stream_tokens: int = 700
+    rate_s: float = 20.0
+    stream_tokens: int = 500
     arrival_rate: float = 1.5
     starts: int = 3
     vocab: int = 30_000
