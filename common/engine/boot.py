@@ -75,6 +75,8 @@ def boot(
     machine: Machine,
     voice: Voice,
     open_device: Callable[[Device, Voice], DeviceGround] = cuda_ground,
+    *,
+    decodes: bool = True,
 ) -> Engine:
     """Takes as long as loading does; raises StartupError with the fix. See `EngineLoop` for the two callbacks."""
     voice.phase("environment")
@@ -100,7 +102,8 @@ def boot(
         share, room = CPU_SHARE, free() - _workspace_bytes(model, limits)
     else:
         voice.phase("measure")
-        limits = replace(limits, num_ahead=1)
+        ground.decodes = decodes
+        limits = replace(limits, num_ahead=int(decodes))
         use = ground.measure(decoder, layout, limits)
         voice.say(use.describe(config.device_share))
         share, room = 1.0, use.room(config.device_share)

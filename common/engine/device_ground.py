@@ -37,15 +37,20 @@ NUM_SCRATCH = 1
 
 @dataclass(slots=True)
 class DeviceGround:
-    """One device, and what is told of it. `runner` is there once `open` has run on the engine's thread."""
+    """One device, and what is told of it. `runner` is there once `open` has run on the engine's thread.
+
+    Only who `decodes` has steps worth capturing, and may guess at the next one: a lender's blocks must not be written
+    again once they are summed up.
+    """
 
     make_stage: Callable[[], Stage]
     driver: Driver
     meter: Meter
     voice: Voice
-    captures: bool = True
+    decodes: bool = True
     runner: DeviceRunner | None = None
     _run: Callable[[StepPlan], StepResult] | None = None
+    _captures: bool = True
 
     def measure(self, decoder: Decoder, layout: KVLayout, limits: Limits) -> MemoryUse:
         """Runs the largest steps there can be, and captures two; everything they took is given back."""
@@ -75,7 +80,7 @@ class DeviceGround:
         with torch.inference_mode():
             inputs = _inputs(stage, storage, limits)
             steps = self._steps(stage, inputs, decoder, storage, limits.max_sequences)
-        self.runner = DeviceRunner(decoder, storage, stage, inputs, steps, masks)
+        self.runner = DeviceRunner(decoder, storage, stage, inputs, steps, masks, looks_ahead=self.decodes)
         self._run = Frugal(self.runner.run, self.meter.release).run
 
     def run(self, plan: StepPlan) -> StepResult:
@@ -89,7 +94,7 @@ class DeviceGround:
 
     def _steps(self, stage: Stage, inputs: StaticBatch, decoder: Decoder, storage: KVStorage, max_rows: int) -> Steps:
         forward = _forward(decoder, storage)
-        if not self.captures:
+        if not self.decodes or not self._captures:
             return Eager(inputs, forward)
         self.voice.phase("capture")
         rungs = ladder(max_rows)
@@ -120,6 +125,8 @@ class DeviceGround:
         self, stage: Stage, inputs: StaticBatch, decoder: Decoder, storage: KVStorage, max_rows: int
     ) -> int:
         """The largest rung takes memory for all; each further one its own nodes."""
+        if not self.decodes:
+            return 0
         rungs = ladder(max_rows)
         costs, kept = [], []
         try:
@@ -130,7 +137,7 @@ class DeviceGround:
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            self.captures = False
+            self._captures = False
             self.voice.say(f"DECODE STEPS RUN WITHOUT CUDA GRAPHS: capturing failed with {type(error).__name__}")
             return 0
         return costs[0] + (len(rungs) - 1) * costs[-1]

@@ -54,6 +54,8 @@ class DeviceRunner:
         inputs: StaticBatch,
         steps: Steps,
         masks: "Masks | None" = None,
+        *,
+        looks_ahead: bool = True,
     ) -> None:
         self._decoder = decoder
         self._storage = storage
@@ -62,6 +64,7 @@ class DeviceRunner:
         self._steps = steps
         self._sampler = Sampler(masks)
         self._whole = WholeStep(decoder, storage, stage, self._sampler)
+        self._looks_ahead = looks_ahead
         self._ahead: Flight | None = None
         self.counts = RunCounts()
 
@@ -147,6 +150,8 @@ class DeviceRunner:
         self, works: Sequence[Work], rows: Sequence[SampleRow], tokens: torch.Tensor, places: Int64s
     ) -> Flight | None:
         """The step after this one, should all its sequences go on; their tokens never leave the device for it."""
+        if not self._looks_ahead:
+            return None
         computed = self._inputs.fill(works, (tokens, places))
         if not computed.any():
             return None

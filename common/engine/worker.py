@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from common.engine.boot import Engine, Machine, boot
@@ -75,7 +76,9 @@ class Worker:
         def on_crash(error: BaseException) -> None:
             loop.call_soon_threadsafe(worker.fail, error)
 
-        worker.engine = await asyncio.to_thread(boot, config, kind.make_scheduler, on_events, on_crash, machine, voice)
+        decodes = kind.role is Role.DECODE
+        make = partial(boot, config, kind.make_scheduler, on_events, on_crash, machine, voice, decodes=decodes)
+        worker.engine = await asyncio.to_thread(make)
         undo: list[Callable[[], Awaitable[None]]] = []
         try:
             voice.phase("listen")

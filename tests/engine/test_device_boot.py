@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from queue import Queue
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,15 +13,16 @@ from common.engine.device_ground import cuda_ground
 from common.engine.device_memory_plan import RESERVE_BYTES, MemoryUse
 from common.engine.graphs import Graphs, ladder
 from common.engine.loop import Scheduler
-from common.engine.messages import Event, StepTokens, SubmitLocal
+from common.engine.messages import BlocksReady, Event, Sealed, StepTokens, Submit, SubmitLocal
 from common.engine.voice import Voice
+from common.kernels.blocks import block_checksums
 from common.types.config import WorkerConfig
 from common.types.device import Device
 from common.types.errors import StartupError
 from common.types.sampling import Sampling
 from tests.engine.attempts import attempt
 from tests.engine.fake_ground import MIB, FakeGround, FakeMeter
-from tests.engine.test_boot import configure, decode
+from tests.engine.test_boot import configure, decode, prefill
 from tests.models.loop import random_prompts
 from tests.tiny import reference_greedy, tiny_model
 
@@ -38,7 +40,7 @@ class Start:
         self.events: Queue[Event] = Queue()
         self.crashes: Queue[BaseException] = Queue()
 
-    def boot(self, config: WorkerConfig, make: Callable[..., Scheduler] = decode) -> Engine:
+    def boot(self, config: WorkerConfig, make: Callable[..., Scheduler] = decode, decodes: bool = True) -> Engine:
         def on_events(events: tuple[Event, ...]) -> None:
             for event in events:
                 self.events.put(event)
@@ -48,7 +50,7 @@ class Start:
 
         voice = Voice(self.phases.append, self.lines.append, progress)
         machine = Machine(lambda: pytest.fail("the host's memory is not asked for"), 1)
-        return boot(config, make, on_events, self.crashes.put, machine, voice, self.ground.open)
+        return boot(config, make, on_events, self.crashes.put, machine, voice, self.ground.open, decodes=decodes)
 
     def tokens(self) -> list[int]:
         found: list[int] = []
@@ -77,6 +79,25 @@ def test_it_answers_like_transformers_from_captured_steps() -> None:
     assert stage.num_captures == len(ladder(5))
     assert stage.num_replays >= 19
     assert not start.ground.driver.allocated, "the pools were given back"
+
+
+def test_a_lender_captures_nothing_and_never_writes_what_it_has_summed_up() -> None:
+    start = Start()
+    engine = start.boot(on_device(), prefill, decodes=False)
+    for name, length in (("a", 40), ("b", 33), ("c", 48), ("d", 1)):
+        engine.loop.post(Submit(attempt(name, range(5, 5 + length)), lend=True))
+    sums: dict[int, int] = {}
+    num_sealed = 0
+    while num_sealed < 4:
+        event = start.events.get(timeout=WAIT_S)
+        num_sealed += isinstance(event, Sealed)
+        if isinstance(event, BlocksReady):
+            sums |= {ref.block: ref.checksum for ref in event.refs}
+    blocks = torch.tensor(list(sums))
+    assert block_checksums(engine.storage.tensor, blocks).numpy().view(np.uint64).tolist() == list(sums.values())
+    assert start.ground.stages[-1].num_captures == 0
+    assert "capture" not in start.phases
+    engine.close()
 
 
 def test_it_says_what_the_memory_went_to_and_how_far_capturing_is() -> None:
