@@ -9,7 +9,7 @@ from llguidance import LLMatcher
 from baton.client import Answer, Client, Delta
 from common.engine.masks import Guide, Masks
 from common.engine.plan import SampleRow
-from common.types.config import RouterConfig
+from common.types.config import RouterConfig, WorkerConfig
 from common.types.constraint import Constraint
 from common.types.errors import InvalidRequest
 from common.types.sampling import FinishReason
@@ -93,6 +93,16 @@ async def test_a_lost_decode_worker_changes_nothing() -> None:
         assert done is not None
         assert done.num_attempts == 2
         assert texts == expected
+
+
+async def test_giving_way_to_others_and_coming_back_changes_nothing() -> None:
+    """Four answers share a pool that is too small for them: whoever gives way is computed, and replayed, again."""
+    small = WorkerConfig(model="", num_blocks=20, token_budget=128)
+    async with cluster(tiny_model("llama"), worker=small) as fleet:
+        alone = [await ask(fleet.client, LONG, seed=seed, max_tokens=300) for seed in range(4)]
+        together = await asyncio.gather(*(ask(fleet.client, LONG, seed=seed, max_tokens=300) for seed in range(4)))
+        assert sum(worker.engine.loop.load().num_preempted for worker in fleet.decode) > 0
+    assert list(together) == alone
 
 
 async def test_random_schemas_and_expressions_are_answered_right_or_refused() -> None:
