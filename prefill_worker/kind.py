@@ -38,6 +38,7 @@ def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Call
         advertise=advertise,
         expose=config.expose,
         tls=Dial.of("", config.fleet_tls, Role.PREFILL.value).tls,
+        runtime_dir=config.runtime_dir or None,
         traces=open_traces(traces_endpoint(), Role.PREFILL.value),
     )
 

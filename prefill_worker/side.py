@@ -36,6 +36,7 @@ class PrefillSide:
         advertise: str = "",
         expose: bool = False,
         tls: TlsFiles | None = None,
+        runtime_dir: str | None = None,
         traces: Traces = NoTraces(),
     ) -> None:
         self._traces = traces
@@ -43,7 +44,15 @@ class PrefillSide:
         self._pool = pool
         self._epoch = epoch
         self._transports = lending_transports(
-            transports, pool, epoch, self._lending.lends, host=host, advertise=advertise, expose=expose, tls=tls
+            transports,
+            pool,
+            epoch,
+            self._lending.lends,
+            host=host,
+            advertise=advertise,
+            expose=expose,
+            tls=tls,
+            runtime_dir=runtime_dir,
         )
 
     async def start(self) -> None:

@@ -105,7 +105,8 @@ class Host:
         except StartupError:
             await self._server.stop(grace=None)
             raise
-        self.address = self._config.advertise or f"{split_address(self._config.listen)[0]}:{port}"
+        host, named_port = split_address(config.advertise or config.listen)
+        self.address = f"{host}:{named_port or port}" if ":" not in host else f"[{host}]:{named_port or port}"
         await self._server.start()
         await self._health.set_serving(True)
         hello = replace(hello, address=self.address)

@@ -7,8 +7,9 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from secrets import token_hex
 from typing import Protocol
 
 from common.engine.boot import Engine, Machine, boot
@@ -20,6 +21,7 @@ from common.engine.tables import BlockTables
 from common.engine.unreadiness import watch_device
 from common.engine.voice import Voice
 from common.net.background import Background
+from common.net.own_address import advertised
 from common.net.server import check_exposed, split_address
 from common.obs.device import DeviceWatch
 from common.obs.exposition import Sample
@@ -58,6 +60,7 @@ class Worker:
     failed: "asyncio.Future[BaseException]" = field(init=False)
     engine: Engine = field(init=False)
     side: OpenSide = field(init=False)
+    own_name: str = field(init=False)
     host: Host = field(init=False)
     metrics: MetricsServer | None = field(default=None, init=False)
     watch: DeviceWatch | None = field(default=None, init=False)
@@ -66,9 +69,12 @@ class Worker:
     @classmethod
     async def start(cls, config: WorkerConfig, kind: Kind, machine: Machine, voice: Voice = Voice()) -> "Worker":
         """Takes as long as loading does; raises StartupError with the fix, and then nothing is left behind."""
+        config = replace(config, advertise=advertised(config.listen, config.advertise, config.routers))
         worker = cls(config, kind)
         loop = asyncio.get_running_loop()
         worker.failed = loop.create_future()
+        # host names may be alike, and in a container every process is the first
+        worker.own_name = f"{kind.role.value}-{socket.gethostname()}-{token_hex(2)}"
 
         def on_events(events: tuple[Event, ...]) -> None:
             loop.call_soon_threadsafe(worker.host.on_events, events)
@@ -142,7 +148,7 @@ class Worker:
 
     @property
     def name(self) -> str:
-        return self.config.name or f"{self.kind.role.value}-{socket.gethostname()}-{os.getpid()}"
+        return self.config.name or self.own_name
 
     def hello(self, epoch: int) -> Hello:
         """What the worker says of itself to routers; the host fills in the address."""

@@ -101,6 +101,9 @@ class WorkerConfig:
     transports: tuple[str, ...] = field(
         default=TRANSPORTS, metadata=about("ways KV may travel", "NAME,...", choices=ALL_TRANSPORTS)
     )
+    runtime_dir: str = field(
+        default="", metadata=about("folder for sockets that lend memory, shared by containers of a host", "DIR")
+    )
     log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
     timeouts: Timeouts = field(default=Timeouts(), metadata=about("time-outs; in seconds where they end in -s"))
 

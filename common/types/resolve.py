@@ -59,7 +59,9 @@ def read(cls: type[T], argv: Sequence[str], environ: Mapping[str, str], toml: Ma
     """The configuration and where each value came from."""
     known = options(cls)
     everywhere = {option.name for other in (*CONFIGS, cls) for option in options(other) if not option.positional}
-    _check_names("variable", [PREFIX + n.upper() for n in everywhere | {"config"}], _variables(environ))
+    secrets = {option.name for other in (*CONFIGS, cls) for option in options(other) if option.secret}
+    named = everywhere | {"config"} | {name + "_file" for name in secrets}
+    _check_names("variable", [PREFIX + name.upper() for name in named], _variables(environ))
     _check_names("key", sorted(everywhere), toml)
     flags = _flags(known, argv)
     values: dict[str, Any] = {}
@@ -113,12 +115,22 @@ def _pick(
         return flags[option.name], option.name if option.positional else option.flag
     if not option.positional and option.variable in environ:
         return environ[option.variable], option.variable
+    if option.secret and option.variable + "_FILE" in environ:
+        return _read_secret(environ[option.variable + "_FILE"]), option.variable + "_FILE"
     if not option.positional and option.name in toml:
         return toml[option.name], f"{option.name} in the configuration file"
     if option.required:
         fix = f"Give {option.flag} {option.value}, {option.variable}, or {option.name} = ... in the --config file"
         raise ConfigError(f"{option.name} is not set", fix)
     return None, "default"
+
+
+def _read_secret(path: str) -> str:
+    """Without the line's end that editors leave."""
+    try:
+        return Path(path).read_text().rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The secret in {path} cannot be read", "Check the file and who may read it") from error
 
 
 def _flags(known: Sequence[Option], argv: Sequence[str]) -> dict[str, object]:

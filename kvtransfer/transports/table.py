@@ -36,16 +36,17 @@ def lending_transports(
     advertise: str = "",
     expose: bool = False,
     tls: TlsFiles | None = None,
+    runtime_dir: str | None = None,
 ) -> tuple[LendingTransport, ...]:
     """Not yet started; only those that can carry what lies where this pool lies."""
     offered: list[LendingTransport] = []
     if isinstance(pool, DevicePool):
         if "cuda_ipc" in names:
-            offered.append(CudaIpcLender(pool, epoch))
+            offered.append(CudaIpcLender(pool, epoch, runtime_dir=runtime_dir))
         if "nccl" in names and tls is None:  # it encrypts nothing
             offered.append(NcclLender(pool, epoch, lends, host=host, advertise=advertise, expose=expose))
     elif "shm" in names and pool.fd is not None:
-        offered.append(ShmLender(pool, epoch))
+        offered.append(ShmLender(pool, epoch, runtime_dir=runtime_dir))
     if "tcp" in names:
         offered.append(TcpLender(pool, epoch, lends, host=host, advertise=advertise, expose=expose, tls=tls))
     return tuple(offered)

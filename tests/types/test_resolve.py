@@ -129,3 +129,16 @@ def test_a_childs_environment_is_ours_and_more(monkeypatch: pytest.MonkeyPatch) 
     assert (environment["BATON_THREADS"], environment["BATON_NAME"]) == ("3", "n")
     assert environment["BATON_CONFIG"] == "/a/b.toml"
     assert "BATON_CONFIG" not in child_environment([], {})
+
+
+def test_a_secret_may_lie_in_a_file_that_a_variable_names(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("hush\n")
+    found = resolve(WorkerConfig, ["--model=m"], {"BATON_CACHE_KEY_FILE": str(path)}, {})
+    assert found.cache_key == "hush"
+    named = {"BATON_CACHE_KEY_FILE": str(path), "BATON_CACHE_KEY": "said"}
+    assert resolve(WorkerConfig, ["--model=m"], named, {}).cache_key == "said"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        resolve(WorkerConfig, ["--model=m"], {"BATON_CACHE_KEY_FILE": str(tmp_path / "none")}, {})
+    with pytest.raises(ConfigError, match="BATON_MODEL_FILE"):
+        resolve(WorkerConfig, ["--model=m"], {"BATON_MODEL_FILE": str(path)}, {})

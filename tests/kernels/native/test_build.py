@@ -45,6 +45,15 @@ def test_is_built_once(tmp_path: Path) -> None:
     assert first.stat().st_mtime_ns == written
 
 
+@pytest.mark.usefixtures("small")
+def test_what_is_built_needs_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = build(LEVEL, tmp_path / "cache")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert build(LEVEL, tmp_path / "cache") == first
+    with pytest.raises(CannotBuildError, match="no C\\+\\+ compiler"):
+        build(LEVEL, tmp_path / "another")
+
+
 def test_other_sources_are_another_library(small: Path, tmp_path: Path) -> None:
     first = build(LEVEL, tmp_path / "cache")
     (small / "small.cpp").write_text(SMALL.replace("42", "43"))
