@@ -9,7 +9,7 @@ from tests.clients.served import Served
 from tests.tiny import reference_logits, reference_tokenizer
 
 completions: Any = pytest.importorskip("lm_eval.models.openai_completions")
-instance: Any = pytest.importorskip("lm_eval.api.instance")
+requesting: Any = pytest.importorskip("lm_eval.api.instance")
 pytestmark = pytest.mark.filterwarnings("default")
 PAIRS = [
     ("A relay race is four runners", " and one baton."),
@@ -41,7 +41,7 @@ def test_loglikelihood_is_transformers_own(fleet: Served, batch_size: int, num_c
         max_retries=1,
     )
     requests = [
-        instance.Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=place)
+        requesting.Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=place)
         for place, pair in enumerate(PAIRS)
     ]
     for (total, greedy), pair in zip(model.loglikelihood(requests), PAIRS, strict=True):

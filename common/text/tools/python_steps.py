@@ -2,12 +2,14 @@
 
 import json
 import re
+import sys
 
 from common.text.tools.calls import Calls
 from common.text.tools.grammar_steps import SPACES, Broken, Echo, Steps, run, spaces
 from common.text.tools.json_steps import MAX_DEPTH, MAX_NUMBER_CHARS
 
 MAX_NAME_CHARS = 256
+LAST_SHORT_CODE = 0xFFFF
 _NAME = re.compile(r"[A-Za-z0-9_.-]")
 _WORD = re.compile(r"[A-Za-z]")
 _WORDS = {"True": "true", "False": "false", "None": "null", "true": "true", "false": "false", "null": "null"}
@@ -130,7 +132,7 @@ def _string(quote: str, echo: Echo) -> Steps[None]:
 def _escape() -> Steps[str]:
     """As it is written within a JSON string; what is no escape in Python stays a backslash there too."""
     char = yield None
-    num_digits = {"x": 2, "u": 4}.get(char, 0)
+    num_digits = {"x": 2, "u": 4, "U": 8}.get(char, 0)
     if not num_digits:
         return in_string(_ESCAPES.get(char, "\\" + char))
     digits = ""
@@ -139,7 +141,10 @@ def _escape() -> Steps[str]:
         if not _HEX.fullmatch(digit):
             raise Broken
         digits += digit
-    return f"\\u{digits:0>4}"
+    code = int(digits, 16)
+    if code > sys.maxunicode:
+        raise Broken
+    return f"\\u{code:04x}" if code <= LAST_SHORT_CODE else chr(code)
 
 
 def in_string(text: str) -> str:
