@@ -135,4 +135,5 @@ class Compiler:
 
 
 def _refusal(constraint: Constraint, message: str) -> InvalidRequest:
-    return refused(reason_of(message, own_lines=constraint.kind is ConstraintKind.GRAMMAR))
+    rewritten = constraint.kind is not ConstraintKind.GRAMMAR or "::=" in constraint.source
+    return refused(reason_of(message, own_lines=not rewritten))

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from llguidance import regex_to_lark
-from llguidance.gbnf_to_lark import GbnfToLarkError, any_to_lark
+from llguidance.gbnf_to_lark import any_to_lark
 
 from common.text.expression import ambiguity
 from common.text.schema import check_schema
@@ -126,5 +126,7 @@ def _grammar(source: str) -> str:
         raise refused(f"has {len(source)} characters, at most {MAX_GBNF_CHARS} are allowed in this syntax")
     try:
         return str(any_to_lark(source))
-    except (GbnfToLarkError, RecursionError, ValueError, IndexError, KeyError):
+    except Exception as error:  # of no kind of its own where a rule is missing
+        if re.fullmatch(r"Rule '.*' not found", str(error)):
+            raise refused("refers to a name that it does not define") from None
         raise refused("is a grammar neither in Lark's syntax nor in GBNF") from None

@@ -84,6 +84,7 @@ def test_what_can_be_enforced_is_accepted(constraint: Constraint) -> None:
         ),
         (Constraint.grammar("start: a\na: b\nb: a"), "can be met by no text"),
         (Constraint.grammar('a: "x"'), "cannot be compiled"),
+        (Constraint.grammar("root ::= foo"), "refers to a name that it does not define"),
     ],
     ids=lambda value: value.source[:30] if isinstance(value, Constraint) else "",
 )
