@@ -11,11 +11,10 @@ import triton.language as tl
 
 from common.kernels.batch import Batch
 from common.kernels.decode_attention import load_blocks, load_tile, operand_of, store_heads
-from common.kernels.launch import Launch, decodes_e4m3, launch_of, power_of_two
+from common.kernels.launch import Launch, decodes_e4m3, power_of_two
 from common.kernels.reference.fp8 import FP8, KVScales
 
 _LOG2E = 1.4426950408889634
-_MAX_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,6 @@ class ChunkList:
     """
 
     tiles: torch.Tensor
-    num_rows: int
     launch: Launch
 
 
@@ -125,18 +123,16 @@ def chunk_attention_kernel(
     store_heads(heads_at, total, weight, value_scale, own, lane)
 
 
-def make_chunk_list(batch: Batch, sequences: list[int]) -> ChunkList:
+def make_chunk_list(batch: Batch, sequences: list[int], launch: Launch) -> ChunkList:
     """`sequences` are the chunks to attend to here. Programs with the most to read begin first."""
-    device = batch.kv_lens.device
-    num_rows = 16 if device.type == "cpu" else _MAX_ROWS
     tiles = [
         (sequence, first, batch.host_kv_lens[sequence] - batch.q_lens[sequence] + first)
         for sequence in sequences
-        for first in range(0, batch.q_lens[sequence], num_rows)
+        for first in range(0, batch.q_lens[sequence], launch.depth)
     ]
     tiles.sort(key=lambda tile: -tile[2])
     pairs = torch.tensor([tile[:2] for tile in tiles], dtype=torch.int32)
-    return ChunkList(pairs.to(device), num_rows, launch_of("chunk_attention", device))
+    return ChunkList(pairs.to(batch.kv_lens.device), launch)
 
 
 def chunk_attention(
@@ -156,8 +152,8 @@ def chunk_attention(
         raise ValueError("the elements of a head must lie side by side")
     software = cache.dtype == FP8 and not decodes_e4m3(query.device)
     group_rows = power_of_two(group)
-    rows = max(chunks.num_rows, group_rows)
-    shares = triton.cdiv(chunks.num_rows, rows // group_rows)
+    rows = max(chunks.launch.depth, group_rows)
+    shares = triton.cdiv(chunks.launch.depth, rows // group_rows)
     block, half, head, slot = cache.stride()[:4]
     chunk_attention_kernel[(len(chunks.tiles), num_kv_heads, shares)](
         *(query, cache.view(torch.uint8) if software else cache, out, chunks.tiles, batch.query_starts),

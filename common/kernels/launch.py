@@ -15,7 +15,8 @@ import torch
 class Launch:
     """`tile` is what a program works on at once, in the kernel's own unit; `resident` counts programs per processor.
 
-    `depth` is for products: how much of the inner side a step takes.
+    `depth` is its second size, where it has one: how much of a product's inner side a step takes, or how many rows of
+    queries a program of chunk attention.
     """
 
     tile: int
@@ -39,7 +40,9 @@ def options(warps: int, stages: int = 1, fuse: bool = True) -> dict[str, int | b
 COMMON = {
     "decode_attention": Launch(tile=64, warps=4, stages=3, resident=2),
     "decode_attention_fp8": Launch(tile=64, warps=4, stages=4, resident=2),
-    "chunk_attention": Launch(tile=64, warps=8, stages=2),
+    "chunk_attention": Launch(tile=32, warps=4, stages=3, depth=64),
+    # decoding e4m3 by integer arithmetic takes many registers
+    "chunk_attention_fp8": Launch(tile=16, warps=4, stages=3, depth=64),
     "silu_mul": Launch(tile=1024, warps=4),
     "rope_write": Launch(tile=8, warps=4),
     "copy_blocks": Launch(tile=2048, warps=8, resident=4),
@@ -52,7 +55,8 @@ COMMON = {
 BY_CAPABILITY: dict[tuple[int, int], dict[str, Launch]] = {
     (9, 0): {
         "decode_attention": Launch(tile=64, warps=4, stages=3, resident=3),
-        "chunk_attention": Launch(tile=64, warps=8, stages=3),
+        "chunk_attention": Launch(tile=64, warps=8, stages=3, depth=128),
+        "chunk_attention_fp8": Launch(tile=64, warps=8, stages=3, depth=128),
         "small_linear": Launch(tile=64, warps=4, stages=5, resident=2, depth=128),
         "small_linear_wide": Launch(tile=128, warps=4, stages=4, resident=2, depth=64),
     },
@@ -63,6 +67,7 @@ _INTERPRETED_TILES = {
     "decode_attention": 16,
     "decode_attention_fp8": 16,
     "chunk_attention": 16,
+    "chunk_attention_fp8": 16,
     "silu_mul": 16,
     "rope_write": 2,
     "copy_blocks": 16,

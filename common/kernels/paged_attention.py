@@ -31,9 +31,10 @@ class DeviceReach:
 def find_reach(batch: Batch, cache: torch.Tensor, window: int | None) -> DeviceReach:
     """`cache` is any layer of the pool, `[blocks, 2, kv_heads, block_tokens, D]`; only its shape and dtype are read."""
     decode = None
+    kind = "_fp8" if cache.dtype == FP8 else ""
+    launch = launch_of(f"chunk_attention{kind}", cache.device)
     if batch.num_decode:
-        launch = launch_of("decode_attention_fp8" if cache.dtype == FP8 else "decode_attention", cache.device)
-        decode = make_work_list(batch, cache.shape[2], window, launch)
+        decode = make_work_list(batch, cache.shape[2], window, launch_of(f"decode_attention{kind}", cache.device))
     chunks, dense, start = [], [], batch.num_decode
     for sequence in range(batch.num_decode, batch.num_sequences):
         end = start + batch.q_lens[sequence]
@@ -48,8 +49,8 @@ def find_reach(batch: Batch, cache: torch.Tensor, window: int | None) -> DeviceR
         batch,
         window,
         decode,
-        make_chunk_list(batch, chunks) if chunks else None,
-        make_chunk_list(batch, every) if every else None,
+        make_chunk_list(batch, chunks, launch) if chunks else None,
+        make_chunk_list(batch, every, launch) if every else None,
         tuple(dense),
     )
 

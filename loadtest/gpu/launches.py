@@ -45,8 +45,8 @@ MODELS = {
 _VOCABULARY = 128256
 
 
-def launches(only: str = "") -> dict[str, Callable[[], object]]:
-    """By name; `only` is part of the names wanted."""
+def launches(*only: str) -> dict[str, Callable[[], object]]:
+    """By name; `only` are parts of the names wanted, none of them: all."""
     found: dict[str, Callable[[], object]] = {
         "token_mask": _token_mask,
         "copy_blocks": lambda: _copy(False),
@@ -64,7 +64,7 @@ def launches(only: str = "") -> dict[str, Callable[[], object]]:
         for kv, dtype in (("bf16", torch.bfloat16), ("fp8", FP8)):
             found[f"decode, {name}, {kv} KV"] = lambda model=model, dtype=dtype: _decode(model, dtype)  # type: ignore[misc]
             found[f"chunk, {name}, {kv} KV"] = lambda model=model, dtype=dtype: _chunk(model, dtype)  # type: ignore[misc]
-    return {name: launch for name, launch in found.items() if only in name}
+    return {name: launch for name, launch in found.items() if not only or any(part in name for part in only)}
 
 
 def _empty(*shape: int, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
