@@ -9,7 +9,8 @@ _HEAD = """# Metrics
 
 One scrape of the router's `/metrics` shows the router and every member of its fleet; a member that leaves takes its
 series with it. `--metrics HOST:PORT` on a worker serves that worker's own figures too. Names are frozen: new ones come,
-none is renamed. This is made from the list in `common/obs/metrics.py`.
+none is renamed. Where keys are on, the router's scrape takes an admin key, and a worker's own takes none. This is made
+from the list in `common/obs/metrics.py`.
 
 Durations are in seconds, on the router's clock unless they are a member's. Counters start at zero with their process.
 
