@@ -50,7 +50,7 @@ class Hello(_message.Message):
     def __init__(self, member: _Optional[str] = ..., role: _Optional[_Union[_types_pb2.Role, str]] = ..., address: _Optional[str] = ..., epoch: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., layout_fingerprint: _Optional[str] = ..., protocol: _Optional[int] = ..., block_tokens: _Optional[int] = ..., block_bytes: _Optional[int] = ..., num_blocks: _Optional[int] = ..., max_sequences: _Optional[int] = ..., max_model_tokens: _Optional[int] = ..., transports: _Optional[_Iterable[str]] = ..., cache_key_id: _Optional[str] = ...) -> None: ...
 
 class Load(_message.Message):
-    __slots__ = ("sequence", "num_free_blocks", "num_cached_blocks", "num_quarantined_blocks", "num_running", "num_waiting", "backlog_tokens", "prefill_tokens_per_s", "step_ms", "fetch_bytes_per_s", "added_hashes", "removed_hashes", "drained", "draining", "num_owned_blocks", "num_sealed_blocks", "oldest_cached_s", "oldest_quarantined_s", "steps", "fetches")
+    __slots__ = ("sequence", "num_free_blocks", "num_cached_blocks", "num_quarantined_blocks", "num_running", "num_waiting", "backlog_tokens", "prefill_tokens_per_s", "step_ms", "fetch_bytes_per_s", "added_hashes", "removed_hashes", "drained", "draining", "num_owned_blocks", "num_sealed_blocks", "oldest_cached_s", "oldest_quarantined_s", "steps", "fetches", "device")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     NUM_FREE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     NUM_CACHED_BLOCKS_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,7 @@ class Load(_message.Message):
     OLDEST_QUARANTINED_S_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     FETCHES_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     num_free_blocks: int
     num_cached_blocks: int
@@ -91,7 +92,20 @@ class Load(_message.Message):
     oldest_quarantined_s: float
     steps: StepTotals
     fetches: FetchTotals
-    def __init__(self, sequence: _Optional[int] = ..., num_free_blocks: _Optional[int] = ..., num_cached_blocks: _Optional[int] = ..., num_quarantined_blocks: _Optional[int] = ..., num_running: _Optional[int] = ..., num_waiting: _Optional[int] = ..., backlog_tokens: _Optional[int] = ..., prefill_tokens_per_s: _Optional[float] = ..., step_ms: _Optional[float] = ..., fetch_bytes_per_s: _Optional[float] = ..., added_hashes: _Optional[_Iterable[int]] = ..., removed_hashes: _Optional[_Iterable[int]] = ..., drained: _Optional[bool] = ..., draining: _Optional[bool] = ..., num_owned_blocks: _Optional[int] = ..., num_sealed_blocks: _Optional[int] = ..., oldest_cached_s: _Optional[float] = ..., oldest_quarantined_s: _Optional[float] = ..., steps: _Optional[_Union[StepTotals, _Mapping]] = ..., fetches: _Optional[_Union[FetchTotals, _Mapping]] = ...) -> None: ...
+    device: DeviceLoad
+    def __init__(self, sequence: _Optional[int] = ..., num_free_blocks: _Optional[int] = ..., num_cached_blocks: _Optional[int] = ..., num_quarantined_blocks: _Optional[int] = ..., num_running: _Optional[int] = ..., num_waiting: _Optional[int] = ..., backlog_tokens: _Optional[int] = ..., prefill_tokens_per_s: _Optional[float] = ..., step_ms: _Optional[float] = ..., fetch_bytes_per_s: _Optional[float] = ..., added_hashes: _Optional[_Iterable[int]] = ..., removed_hashes: _Optional[_Iterable[int]] = ..., drained: _Optional[bool] = ..., draining: _Optional[bool] = ..., num_owned_blocks: _Optional[int] = ..., num_sealed_blocks: _Optional[int] = ..., oldest_cached_s: _Optional[float] = ..., oldest_quarantined_s: _Optional[float] = ..., steps: _Optional[_Union[StepTotals, _Mapping]] = ..., fetches: _Optional[_Union[FetchTotals, _Mapping]] = ..., device: _Optional[_Union[DeviceLoad, _Mapping]] = ...) -> None: ...
+
+class DeviceLoad(_message.Message):
+    __slots__ = ("used_bytes", "total_bytes", "utilisation", "num_uncorrected_errors")
+    USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UTILISATION_FIELD_NUMBER: _ClassVar[int]
+    NUM_UNCORRECTED_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    used_bytes: int
+    total_bytes: int
+    utilisation: float
+    num_uncorrected_errors: int
+    def __init__(self, used_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., utilisation: _Optional[float] = ..., num_uncorrected_errors: _Optional[int] = ...) -> None: ...
 
 class StepTotals(_message.Message):
     __slots__ = ("num_steps", "kernel_s", "other_s", "num_prompt_tokens", "num_output_tokens", "num_queried_tokens", "num_hit_tokens", "num_preempted")

@@ -22,7 +22,7 @@ from common.net.peers import PeerCheck
 from common.net.server import bind, make_server, split_address
 from common.types.config import WorkerConfig
 from common.types.errors import StartupError
-from common.types.member import FetchTotals, Hello, Load, StepTotals
+from common.types.member import DeviceLoad, FetchTotals, Hello, Load, StepTotals
 from common.types.timeouts import Timeouts
 
 GRACE_S = 0.5
@@ -73,11 +73,13 @@ class Host:
         restart: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         totals: Callable[[], StepTotals] = StepTotals,
+        device: Callable[[], DeviceLoad | None] = lambda: None,
     ) -> None:
         self._config = config
         self.dial = Dial()
         self._clock = clock
         self._totals = totals
+        self._device = device
         self._most_quarantined = config.timeouts.quarantine_share * num_blocks
         self._crowded_since: float | None = None
         self._restart = restart
@@ -175,7 +177,7 @@ class Host:
         """The same, for who only wants to know; from any thread."""
         load, side = self._load(), self._side
         state = SideState(side.fetch_bytes_per_s(), side.fetch_totals(), side.draining, side.idle.is_set())
-        return make_report(load, self._totals(), state, self._clock())
+        return replace(make_report(load, self._totals(), state, self._clock()), device=self._device())
 
     def _check_quarantine(self, num_blocks: int) -> None:
         """A lost router abandons all its hand-offs at once: only what fences did not clear is this worker's fault."""

@@ -31,7 +31,7 @@ from common.types.config import WorkerConfig
 from common.types.hashing import key_id
 from common.types.ids import PROTOCOL_MAJOR, Role, new_epoch
 from common.types.kv import KVLayout
-from common.types.member import Hello
+from common.types.member import DeviceLoad, Hello
 
 
 class OpenSide(Side, Protocol):
@@ -99,6 +99,7 @@ class Worker:
                 worker.engine.storage.num_blocks,
                 worker.restart,
                 totals=worker.engine.loop.totals,
+                device=worker.device_load,
             )
             if config.metrics:
                 check_exposed(config.metrics, expose=config.expose)
@@ -128,6 +129,10 @@ class Worker:
         """This worker's figures, from any thread."""
         load, role = self.host.figures(), self.kind.role
         return member_samples(self.name, role, load, draining=load.draining)
+
+    def device_load(self) -> DeviceLoad | None:
+        """What the device it computes on last told of itself."""
+        return None if self.watch is None else self.watch.load()
 
     def break_off(self, reason: str) -> None:
         """The device it computes on told of an error."""

@@ -4,7 +4,7 @@ from baton.v1 import fleet_pb2
 from common.net import wire
 from common.net.convert import role_from_proto, role_to_proto
 from common.types.errors import invalid
-from common.types.member import Carried, FetchTotals, Hello, Load, StepTotals
+from common.types.member import Carried, DeviceLoad, FetchTotals, Hello, Load, StepTotals
 
 
 def hello_to_proto(hello: Hello) -> fleet_pb2.Hello:
@@ -70,6 +70,7 @@ def load_to_proto(load: Load) -> fleet_pb2.Load:
         oldest_quarantined_s=load.oldest_quarantined_s,
         steps=_steps_to_proto(load.steps),
         fetches=_fetches_to_proto(load.fetches),
+        device=None if load.device is None else _device_to_proto(load.device),
     )
 
 
@@ -101,7 +102,22 @@ def load_from_proto(message: fleet_pb2.Load) -> Load:
         oldest_quarantined_s=wire.real("load.oldest_quarantined_s", message.oldest_quarantined_s, 0, 1e15),
         steps=_steps_from_proto(message.steps),
         fetches=_fetches_from_proto(message.fetches),
+        device=_device_from_proto(message.device) if message.HasField("device") else None,
     )
+
+
+def _device_to_proto(device: DeviceLoad) -> fleet_pb2.DeviceLoad:
+    return fleet_pb2.DeviceLoad(
+        used_bytes=device.used_bytes,
+        total_bytes=device.total_bytes,
+        utilisation=device.utilisation,
+        num_uncorrected_errors=device.num_uncorrected_errors,
+    )
+
+
+def _device_from_proto(message: fleet_pb2.DeviceLoad) -> DeviceLoad:
+    utilisation = wire.real("load.device.utilisation", message.utilisation, 0, 1)
+    return DeviceLoad(message.used_bytes, message.total_bytes, utilisation, message.num_uncorrected_errors)
 
 
 def _steps_to_proto(steps: StepTotals) -> fleet_pb2.StepTotals:

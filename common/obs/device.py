@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.obs.nvml import DOUBLE_BIT, Nvml, NvmlError
+from common.types.member import DeviceLoad
 
 WAIT_MS = 1000
 OTHERS_FAULTS = frozenset({13, 31, 43, 45, 68, 69, 109, 137, 154})
@@ -46,7 +47,7 @@ def _read(nvml: Nvml, uuid: str, others: tuple[str, ...]) -> DeviceFacts:
 
 
 class DeviceWatch:
-    """A thread that waits for one device's errors. `on_fault` is called on it, once, with what happened."""
+    """A thread that waits for one device's errors, and reads its load in between. `on_fault` is called on it, once."""
 
     def __init__(self, nvml: Nvml, uuid: str, on_fault: Callable[[str], None]) -> None:
         self._nvml = nvml
@@ -54,9 +55,14 @@ class DeviceWatch:
         self._on_fault = on_fault
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._wait, name="device-watch", daemon=True)
+        self._load: DeviceLoad | None = None
 
     def start(self) -> None:
         self._thread.start()
+
+    def load(self) -> DeviceLoad | None:
+        """As it was at most about a second ago; None before the first reading. From any thread."""
+        return self._load
 
     def stop(self) -> None:
         """Returns within the second that one wait lasts."""
@@ -67,6 +73,7 @@ class DeviceWatch:
     def _wait(self) -> None:
         while not self._stopped.is_set():
             try:
+                self._load = load_of(self._nvml, self._uuid)
                 event = self._nvml.next_event(self._uuid, WAIT_MS)
             except NvmlError as error:
                 self._on_fault(f"the device does not answer any more ({error})")
@@ -75,6 +82,12 @@ class DeviceWatch:
             if fault is not None:
                 self._on_fault(fault)
                 return
+
+
+def load_of(nvml: Nvml, uuid: str) -> DeviceLoad:
+    used, total = nvml.memory(uuid)
+    utilisation, errors = nvml.utilisation(uuid) or 0, nvml.uncorrected_errors(uuid) or 0
+    return DeviceLoad(used, total, min(utilisation, 100) / 100, errors)
 
 
 def fault_of(kind: int, number: int) -> str | None:

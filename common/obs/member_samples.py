@@ -42,3 +42,8 @@ def member_samples(member: str, role: Role, load: Load, *, draining: bool) -> It
         yield sample("fetch_seconds_total", carried.seconds, carried.transport)
     yield sample("fetch_failures_total", fetches.num_checksum_failures, "checksum")
     yield sample("fetch_failures_total", fetches.num_transport_failures, "transport")
+    if load.device is not None:
+        yield sample("device_memory_bytes", load.device.used_bytes, "used")
+        yield sample("device_memory_bytes", load.device.total_bytes, "total")
+        yield sample("device_utilisation", load.device.utilisation)
+        yield sample("device_errors_total", load.device.num_uncorrected_errors)

@@ -147,6 +147,9 @@ def _members() -> Iterator[Metric]:
     yield _member("fetch_bytes_total", _C, "bytes", ("transport",), "Bytes of them")
     yield _member("fetch_seconds_total", _C, "seconds", ("transport",), "Time of them")
     yield _member("fetch_failures_total", _C, "", ("cause",), "Copies that failed: checksum, or transport")
+    yield _member("device_memory_bytes", _G, "bytes", ("what",), "Its GPU's memory: used by anybody, and total")
+    yield _member("device_utilisation", _G, "", (), "Share of the last moments in which a kernel ran on its GPU")
+    yield _member("device_errors_total", _C, "", (), "Its GPU's memory errors that could not be corrected")
 
 
 def _aliases() -> Iterator[Metric]:

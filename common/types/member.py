@@ -60,6 +60,16 @@ class FetchTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceLoad:
+    """The device a worker computes on, whoever uses it. `utilisation` is a share of the last moments."""
+
+    used_bytes: int
+    total_bytes: int
+    utilisation: float = 0.0
+    num_uncorrected_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """How busy a worker is, at every heartbeat. Hash lists are deltas since the last report, 8 bytes a hash."""
 
@@ -83,3 +93,4 @@ class Load:
     oldest_quarantined_s: float = 0.0
     steps: StepTotals = StepTotals()
     fetches: FetchTotals = FetchTotals()
+    device: DeviceLoad | None = None

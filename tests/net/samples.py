@@ -7,7 +7,7 @@ from common.types.attempt import Attempt, Choice
 from common.types.constraint import Constraint, ConstraintKind
 from common.types.ids import AttemptId, Role
 from common.types.kv import BlockRef, Manifest
-from common.types.member import Carried, FetchTotals, Hello, Load, StepTotals
+from common.types.member import Carried, DeviceLoad, FetchTotals, Hello, Load, StepTotals
 from common.types.sampling import FinishReason, SampledToken, Sampling, TokenLogprobs
 
 U32, U64 = wire.MAX_U32, wire.MAX_U64
@@ -138,5 +138,6 @@ loads = st.builds(
     oldest_quarantined_s=some_seconds,
     steps=steps,
     fetches=st.builds(FetchTotals, carried, counts, counts),
+    device=st.none() | st.builds(DeviceLoad, counts, counts, st.floats(0, 1), counts),
 )
 rows = st.lists(st.tuples(st.integers(1, U64), sampled_tokens), max_size=8).map(tuple)

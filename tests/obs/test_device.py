@@ -8,6 +8,7 @@ import pytest
 
 from common.obs.device import DeviceWatch, fault_of, read_devices
 from common.obs.nvml import DOUBLE_BIT, XID, NvmlError, PyNvml
+from common.types.member import DeviceLoad
 from tests.obs.fake_nvml import FakeNvml
 
 WAIT_S = 30.0  # only ever reached by a test that fails
@@ -42,8 +43,10 @@ def test_a_watch_tells_the_first_fault_once() -> None:
     for event in ((XID, 31), (XID, 79), (XID, 48)):
         nvml.events.put(event)
     watch = DeviceWatch(nvml, "GPU-a", told.put)
+    assert watch.load() is None
     watch.start()
     assert told.get(timeout=WAIT_S) == "the device reported error XID 79"
+    assert watch.load() == DeviceLoad(4 << 30, 16 << 30, 0.37, 0)
     watch.stop()
     watch.stop()
     assert told.empty()

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from baton.v1 import decode_pb2
 from common.obs.exposition import render
 from common.obs.metrics import BY_NAME, METRICS
-from common.types.member import Carried, FetchTotals, Load, StepTotals
+from common.types.member import Carried, DeviceLoad, FetchTotals, Load, StepTotals
 from router.scrape import scrape
 from tests.router.rig import Rig, failure, next_of, read, rig
 
@@ -18,6 +18,7 @@ LOAD = Load(
     num_cached_blocks=64,
     steps=StepTotals(num_steps=5, kernel_s=0.75, other_s=0.25, num_output_tokens=9),
     fetches=FetchTotals((Carried("shm", 2, 4096, 0.5),), num_checksum_failures=1),
+    device=DeviceLoad(3 << 30, 16 << 30, 0.5, 2),
 )
 
 
