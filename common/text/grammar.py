@@ -11,6 +11,7 @@ from typing import Any
 from llguidance import regex_to_lark
 from llguidance.gbnf_to_lark import any_to_lark
 
+from common.text.dates import with_real_dates
 from common.text.expression import ambiguity
 from common.text.schema import check_schema
 from common.types.constraint import MAX_SOURCE_CHARS, Constraint, ConstraintKind
@@ -48,7 +49,7 @@ def grammar_of(constraint: Constraint) -> str:
         case ConstraintKind.JSON_SCHEMA:
             schema = _parsed(source)
             check_schema(schema)
-            return _json_schema(schema)
+            return _json_schema(with_real_dates(schema))
         case ConstraintKind.REGEX:
             return _lark(f"start: /{_regex(source)}/")
         case ConstraintKind.CHOICE:

@@ -17,7 +17,8 @@ _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "m
 # Keywords whose value is data, not a schema.
 _DATA = frozenset({"const", "enum"})
 _IDLE = frozenset({"default", "examples", "$comment", "description", "title"})  # nothing is enforced of these
-_BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+NOT_SCHEMAS = _DATA | _IDLE
+BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 
 
 def check_schema(schema: Any) -> None:
@@ -38,7 +39,7 @@ def check_schema(schema: Any) -> None:
             if is_schema:
                 _check_keywords(value)
             for key, inner in value.items():
-                if key in _BY_NAME and is_schema and isinstance(inner, dict):
+                if key in BY_NAME and is_schema and isinstance(inner, dict):
                     num_values += 1
                     waiting += [(named, depth + 2, True) for named in inner.values()]
                 elif not (is_schema and key in _IDLE):
