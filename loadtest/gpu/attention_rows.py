@@ -1,7 +1,7 @@
 """G3 and G4: paged decode attention alone, over the bandwidth that reading has on this device."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -33,6 +33,13 @@ def measure(device: torch.device, ceilings: Ceilings) -> Iterator[Row]:
 
 
 def _share(device: torch.device, ceilings: Ceilings, dtype: torch.dtype, lengths: list[int]) -> tuple[float, str]:
+    time = seconds(graphed(attention_case(device, dtype, lengths))) / NUM_LAYERS
+    rate = sum(lengths) * 2 * KV_HEADS * HEAD_DIM * dtype.itemsize / time
+    return rate / ceilings.read, f"{time * 1e6:.0f} us, {rate / 1e12:.2f} of {ceilings.read / 1e12:.2f} TB/s"
+
+
+def attention_case(device: torch.device, dtype: torch.dtype, lengths: list[int]) -> Callable[[], None]:
+    """Attention of one token per sequence, NUM_LAYERS times; blocks lie in no order."""
     kernels = kernels_for(device)
     widths = [-(-length // BLOCK_TOKENS) for length in lengths]
     num_blocks = sum(widths)
@@ -64,10 +71,7 @@ def _share(device: torch.device, ceilings: Ceilings, dtype: torch.dtype, lengths
         for cache in caches:
             kernels.paged_attention(query, cache, reach, HEAD_DIM**-0.5, None)
 
-    time = seconds(graphed(layers)) / NUM_LAYERS
-    num_bytes = sum(lengths) * 2 * KV_HEADS * HEAD_DIM * caches[0].element_size()
-    rate = num_bytes / time
-    return rate / ceilings.read, f"{time * 1e6:.0f} us, {rate / 1e12:.2f} of {ceilings.read / 1e12:.2f} TB/s"
+    return layers
 
 
 def _first_line(error: Exception) -> str:
