@@ -1,0 +1,114 @@
+"""The loads: which benches they ask for, and what they make of the results. The bench itself is a stand-in here."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from loadtest.peers import loads
+from loadtest.peers.loads import QUICK, WHOLE
+from loadtest.peers.server import Server
+
+SERVER = Server("fake", (), "127.0.0.1:1", 1.0)
+
+
+class FakeBench:
+    """Answers every load with requests of the wanted lengths, a token every `itl_s`; remembers what was asked."""
+
+    def __init__(self, itl_s: float = 0.01, ttft_s: float = 0.1) -> None:
+        self.itl_s, self.ttft_s = itl_s, ttft_s
+        self.asked: list[dict[str, Any]] = []
+        self.hold = asyncio.Event()
+        self.arriving = asyncio.Event()
+
+    async def __call__(
+        self, server: Server, limit_s: float, environment: object, **options: Any
+    ) -> list[dict[str, Any]]:
+        assert limit_s > 0
+        self.asked.append(options)
+        if options.get("rate") == QUICK.arrival_rate:
+            self.arriving.set()
+            await self.hold.wait()
+        return [self._result(options) for _ in str(options.get("rate", "")).split(",")]
+
+    def _result(self, options: dict[str, Any]) -> dict[str, Any]:
+        count, length = int(options.get("requests", 2)), int(options["output_tokens"])
+        made = {
+            "failed": 0,
+            "start_times": [0.0] * count,
+            "ttfts": [self.ttft_s] * count,
+            "itls": [[self.itl_s] * (length - 1)] * count,
+            "input_lens": [int(options["input_tokens"])] * count,
+            "output_lens": [length] * count,
+            "errors": [""] * count,
+            "request_goodput": 1.5,
+        }
+        return made | dict.fromkeys(("p50_ttft_ms", "p99_ttft_ms", "p50_tpot_ms", "p99_itl_ms"), 7.0)
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> FakeBench:
+    fake = FakeBench()
+    monkeypatch.setattr(loads, "bench", fake)
+    monkeypatch.setattr(loads, "HEAD_START_S", 0.0)
+    return fake
+
+
+async def test_decoding_is_measured_at_each_batch(bench: FakeBench) -> None:
+    samples = await loads.decoding(SERVER, "baton", 0, WHOLE)
+    by_case = {sample.case: sample.value for sample in samples}
+    assert by_case == pytest.approx(
+        {"decode B=1 served": 100.0, "decode B=8 served": 800.0, "decode B=32 served": 3200.0}
+    )
+    measured = bench.asked[1:]
+    assert [asked["concurrency"] for asked in measured] == [1] * 2 + [8] * 2 + [32]
+    assert all(asked["requests"] == asked["concurrency"] for asked in measured)
+
+
+async def test_prompts_are_measured_at_each_length(bench: FakeBench) -> None:
+    samples = await loads.prefilling(SERVER, "vllm", 1, WHOLE)
+    assert [(sample.case, round(sample.value)) for sample in samples] == [
+        ("prefill 512 served", 5120),
+        ("prefill 2048 served", 20480),
+    ]
+
+
+async def test_goals_are_kept_or_not_at_each_rate(bench: FakeBench) -> None:
+    samples = await loads.keeping_goals(SERVER, "vllm", 0, WHOLE)
+    (asked,) = bench.asked
+    assert (asked["rate"], asked["goodput"]) == ("1,2,3", "ttft:1000,tpot:60")
+    kept = [sample.case for sample in samples if sample.unit == "requests/s"]
+    assert kept == ["goodput at 1/s", "goodput at 2/s", "goodput at 3/s", "best goodput"]
+
+
+async def test_streams_are_compared_with_themselves(bench: FakeBench) -> None:
+    samples = await loads.undisturbed(SERVER, "baton", 0, QUICK)
+    assert {sample.case: round(sample.value, 6) for sample in samples} == {
+        "ITL idle p50": 10.0,
+        "ITL busy p99": 10.0,
+        "ITL busy / idle": 1.0,
+    }
+    assert bench.arriving.is_set()
+
+
+async def test_streams_that_were_left_alone_say_nothing(bench: FakeBench) -> None:
+    bench.hold.set()
+    with pytest.raises(ValueError, match="ceased to arrive"):
+        await loads.undisturbed(SERVER, "baton", 0, QUICK)
+
+
+async def test_both_sides_get_the_same_prompts_and_no_two_loads_of_a_turn_do(bench: FakeBench) -> None:
+    seeds: dict[str, list[int]] = {}
+    for side in ("baton", "vllm"):
+        bench.asked.clear()
+        for measure in (loads.decoding, loads.prefilling, loads.keeping_goals):
+            await measure(SERVER, side, 1, WHOLE)
+        seeds[side] = [asked["seed"] for asked in bench.asked]
+    assert seeds["baton"] == seeds["vllm"]
+    assert len(set(seeds["baton"])) == len(seeds["baton"])
+
+
+async def test_random_ids_stay_inside_the_models_vocabulary(bench: FakeBench) -> None:
+    await loads.prefilling(SERVER, "baton", 0, replace(QUICK, vocab=4096))
+    assert {asked["vocab_size"] for asked in bench.asked} == {4096}
