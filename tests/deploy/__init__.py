@@ -1,0 +1,1 @@
+"""What is deployed, as far as it can be told without an engine, and with one where there is one."""
