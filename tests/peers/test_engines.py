@@ -54,7 +54,7 @@ class FakeVllm:
 
 def test_vllms_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeVllm()
-    monkeypatch.setitem(sys.modules, "vllm", fake)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "vllm", fake)
     monkeypatch.setattr(vllm_steps, "time", SimpleNamespace(perf_counter=lambda: fake.now))
     (tmp_path / "config.json").write_text('{"vocab_size": 77}')
     vllm_steps.main(str(tmp_path))
@@ -93,7 +93,7 @@ class FakeLlama:
 @pytest.fixture
 def llama(monkeypatch: pytest.MonkeyPatch) -> FakeLlama:
     fake = FakeLlama()
-    monkeypatch.setitem(sys.modules, "llama_cpp", fake)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "llama_cpp", fake)
     monkeypatch.setattr(llama_steps, "time", SimpleNamespace(perf_counter=lambda: fake.now))
     return fake
 
