@@ -14,7 +14,7 @@ from router.http.chat_stream import ChatStream
 from router.http.constraints import constraint_of
 from router.http.front import front_of
 from router.http.generation import Asked, Streamed, Whole
-from router.http.reading import after_prompt, forced_calls, reading_of
+from router.http.reading import after_prompt, reading_of, with_calls
 from router.http.schema.chat import ChatBody
 from router.http.schema.strict import read
 
@@ -28,13 +28,13 @@ async def chat_completions(request: Request) -> Response:
     serving.check_model(body.model)
     model = serving.model
     ask = chat_ask(body, model.chat)
-    reading = reading_of(body, model, constrained=ask.constraint is not None)
+    reading = reading_of(body, model, ask.constraint)
     token_ids: tuple[int, ...] = ()
     if body.return_token_ids or reading.reasoning is not None:
         token_ids = await serving.token_ids(ask.prompt)
         reading = after_prompt(reading, model, token_ids)
         ask = replace(ask, prompt=token_ids)
-    constraint = ask.constraint or forced_calls(body, reading, model)
+    constraint = with_calls(ask.constraint, body, reading, model)
     ask = replace(ask, constraint=constraint, shown_special_ids=reading.shown_special_ids(model))
     asked = Asked((ask,), _names(body), body.user if body.user is not None else body.safety_identifier)
     if body.stream:

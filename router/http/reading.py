@@ -9,15 +9,18 @@ from functools import lru_cache
 from typing import Any
 
 from common.text.reasoning import ReasoningFormat, reasoning_format
+from common.text.schema import check_schema
 from common.text.tools.constraint import Choose, Tool, ToolChoice, tool_constraint
 from common.text.tools.formats import ToolFormat, teaches_short_ids, tool_format, tool_markers
 from common.text.tools.ids import new_call_id, new_short_call_id
 from common.text.tools.reader import Reader
-from common.types.constraint import Constraint
+from common.types.constraint import Constraint, ConstraintKind
 from common.types.errors import invalid
 from router.http.schema.chat import ChatBody, NamedTool
+from router.http.strict_json import parse_object
 from router.served_model import ServedModel
 
+JSON_KINDS = (ConstraintKind.JSON_OBJECT, ConstraintKind.JSON_SCHEMA)
 TAIL_TOKENS = 16
 """Of the prompt: enough to see whether it ends within reasoning."""
 
@@ -58,14 +61,17 @@ def formats_of(template: str) -> tuple[ToolFormat | None, ReasoningFormat | None
     return tool_format(template), reasoning_format(template)
 
 
-def reading_of(body: ChatBody, model: ServedModel, *, constrained: bool) -> Reading:
-    """A constraint on the whole answer leaves no room for reasoning or calls; tools that cannot be read are refused."""
+def reading_of(body: ChatBody, model: ServedModel, constraint: Constraint | None) -> Reading:
+    """A constraint leaves room for calls only where it is JSON, and for reasoning only beside calls.
+
+    Tools whose calls cannot be read are refused.
+    """
     offers = bool(body.tools) and body.tool_choice != "none"
-    if constrained and offers:
-        raise invalid("tools", "cannot be combined with a constraint on the answer; set tool_choice to none")
+    if offers and constraint is not None and constraint.kind not in JSON_KINDS:
+        raise invalid("tools", "can be combined with JSON only; set tool_choice to none")
     if body.tools is None and body.tool_choice not in (None, "none"):
         raise invalid("tool_choice", "needs tools")
-    if model.chat is None or (constrained and not offers):
+    if model.chat is None or (constraint is not None and not offers):
         return Reading(None, None, {}, False)
     tools, reasoning = formats_of(model.chat.source)
     if not offers:
@@ -88,10 +94,12 @@ def after_prompt(reading: Reading, model: ServedModel, token_ids: Sequence[int])
     return replace(reading, inside=reading.reasoning.is_open(tail))
 
 
-def forced_calls(body: ChatBody, reading: Reading, model: ServedModel) -> Constraint | None:
-    """The constraint that the tools ask for; None where an answer may be anything."""
+def with_calls(
+    constraint: Constraint | None, body: ChatBody, reading: Reading, model: ServedModel
+) -> Constraint | None:
+    """What the answer must be where it may or must call tools; None where it may be anything."""
     if reading.tools is None:
-        return None
+        return constraint
     tools = [
         Tool(tool.function.name, tool.function.parameters, bool(tool.function.strict)) for tool in body.tools or ()
     ]
@@ -103,7 +111,17 @@ def forced_calls(body: ChatBody, reading: Reading, model: ServedModel) -> Constr
         mark_ids=_mark_ids(reading.tools, reading.reasoning, model),
         reasoning=reading.reasoning,
         inside_reasoning=reading.inside,
+        answer=None if constraint is None else _schema_of(constraint),
     )
+
+
+def _schema_of(constraint: Constraint) -> dict[str, Any]:
+    """What a schema says is checked where the grammar is; it must be an object to stand beside calls."""
+    if constraint.kind is ConstraintKind.JSON_OBJECT:
+        return {"type": "object"}
+    schema = parse_object(constraint.source.encode())
+    check_schema(schema)
+    return schema
 
 
 def _choice(body: ChatBody) -> ToolChoice:

@@ -23,6 +23,11 @@ HERMES = (
     "<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
+SWITCH: Any = {"properties": {"on": {"type": "boolean"}}, "required": ["on"], "additionalProperties": False}
+SWITCH["type"] = "object"
+NUMBER = {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"], "additionalProperties": False}
+FORM: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": NUMBER}}
+
 
 class Point(BaseModel):
     """What a model is made to say."""
@@ -149,13 +154,7 @@ async def test_a_forced_call_is_made(tmp_path: Path) -> None:
     model = tmp_path / "hermes"
     copytree(tiny_model("llama"), model)
     (model / "chat_template.jinja").write_text(HERMES)
-    schema = {
-        "type": "object",
-        "properties": {"on": {"type": "boolean"}},
-        "required": ["on"],
-        "additionalProperties": False,
-    }
-    tools: Any = [{"type": "function", "function": {"name": "switch", "parameters": schema}}]
+    tools: Any = [{"type": "function", "function": {"name": "switch", "parameters": SWITCH}}]
     asked: dict[str, Any] = {"model": "hermes", "messages": [{"role": "user", "content": "on"}], "tools": tools}
     async with served(model) as (_, client):
         for streamed in (False, True):
@@ -173,6 +172,24 @@ async def test_a_forced_call_is_made(tmp_path: Path) -> None:
                 name, arguments = call.function.name, call.function.arguments
             assert name == "switch"
             assert isinstance(json.loads(arguments)["on"], bool)
+
+
+async def test_an_answer_is_json_or_a_call(tmp_path: Path) -> None:
+    model = tmp_path / "hermes"
+    copytree(tiny_model("llama"), model)
+    (model / "chat_template.jinja").write_text(HERMES)
+    tools: Any = [{"type": "function", "function": {"name": "switch", "parameters": SWITCH, "strict": True}}]
+    asked: dict[str, Any] = {"model": "hermes", "messages": [{"role": "user", "content": "on"}], "tools": tools}
+    async with served(model) as (_, client):
+        for seed in range(4):
+            answer = await client.chat.completions.create(
+                **asked, response_format=FORM, max_tokens=100, seed=seed, parallel_tool_calls=False
+            )
+            message = answer.choices[0].message
+            if message.tool_calls:
+                assert answer.choices[0].finish_reason == "tool_calls"
+            else:
+                assert json.loads(message.content or "")["a"] in (1, 2)
 
 
 async def test_no_bad_number_reaches_the_wire() -> None:

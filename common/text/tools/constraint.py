@@ -83,15 +83,17 @@ def tool_constraint(
     mark_ids: Mapping[str, int] | None = None,
     reasoning: ReasoningFormat | None = None,
     inside_reasoning: bool = False,
+    answer: Mapping[str, Any] | None = None,
 ) -> Constraint | None:
     """None where an answer may be anything. Raises InvalidRequest, which names the tool, for a schema that is wrong.
 
-    With AUTO there is a grammar only where the answer needs one: a strict tool, or not more than one call.
+    With AUTO there is a grammar only where the answer needs one: a strict tool, or not more than one call, or a schema
+    for an `answer` that calls nothing.
     `mark_ids`: a mark that the tokenizer has as a token of its own is written as that token alone.
     """
     if choice.choose is Choose.NONE or not tools:
         return None
-    if choice.choose is Choose.AUTO and parallel and not any(tool.strict for tool in tools):
+    if choice.choose is Choose.AUTO and parallel and answer is None and not any(tool.strict for tool in tools):
         return None
     forced = choice.choose is not Choose.AUTO
     if choice.choose is Choose.NAMED:
@@ -103,7 +105,7 @@ def tool_constraint(
     for tool in tools:
         grammar.call(tool, exact=forced or tool.strict)
     several = parallel and choice.choose is not Choose.NAMED
-    return Constraint(ConstraintKind.GRAMMAR, grammar.text(forced, several, reasoning, inside_reasoning))
+    return Constraint(ConstraintKind.GRAMMAR, grammar.text(forced, several, reasoning, inside_reasoning, answer))
 
 
 def _check(tools: Sequence[Tool]) -> None:
@@ -139,13 +141,24 @@ class _Grammar:
         end = self.quoted(shape.after)
         self._rules.append(f"{name}: {start} {name}_arguments {end}\n{name}_arguments: %json {_schema(schema)}")
 
-    def text(self, forced: bool, several: bool, reasoning: ReasoningFormat | None, inside: bool) -> str:
+    def text(
+        self,
+        forced: bool,
+        several: bool,
+        reasoning: ReasoningFormat | None,
+        inside: bool,
+        schema: Mapping[str, Any] | None,
+    ) -> str:
         shape = self._shape
         opening, closing = self.quoted(shape.opening), self.quoted(shape.closing)
         more = f" ({self.quoted(shape.between)} call)*" if several and shape.repeats else ""
         calls = f"calls: {opening} call{more} {closing}"
         rules = [calls, f"call: {' | '.join(self._names)}", *self._rules]
-        answer = "calls" if forced else self._perhaps(rules)
+        if schema is not None and not forced:
+            rules.append(f"json: %json {_with_options(schema)}")
+            answer = "json | calls"
+        else:
+            answer = "calls" if forced else self._perhaps(rules)
         return "\n".join([f"start: {self._reasoned(answer, reasoning, inside, rules)}", *rules])
 
     def _perhaps(self, rules: list[str]) -> str:
@@ -183,8 +196,12 @@ class _Grammar:
 
 
 def _schema(schema: Mapping[str, Any]) -> str:
+    return _with_options({"type": "object", **schema})
+
+
+def _with_options(schema: Mapping[str, Any]) -> str:
     """With bounds on white space, as for answers that are JSON."""
-    return f"{_plain(json.dumps({'type': 'object', **schema}))[:-1]}, {OWN_OPTIONS}}}"
+    return f"{_plain(json.dumps(schema))[:-1]}{', ' if schema else ''}{OWN_OPTIONS}}}"
 
 
 def _plain(text: str) -> str:

@@ -20,7 +20,7 @@ from router.http.asks import chat_ask
 from router.http.chat_shape import whole
 from router.http.chat_stream import ChatStream
 from router.http.gathered import Gathered
-from router.http.reading import Reading, after_prompt, forced_calls, reading_of
+from router.http.reading import Reading, after_prompt, reading_of, with_calls
 from router.http.schema.chat import ChatBody
 from router.http.schema.strict import read
 from router.served_model import ServedModel
@@ -52,7 +52,7 @@ def body(**fields: Any) -> ChatBody:
 
 def reading(asked: ChatBody) -> Reading:
     ask = chat_ask(asked, model().chat)
-    found = reading_of(asked, model(), constrained=ask.constraint is not None)
+    found = reading_of(asked, model(), ask.constraint)
     return after_prompt(found, model(), model().token_ids(ask.prompt))
 
 
@@ -124,22 +124,38 @@ def test_a_constraint_leaves_no_room_for_reasoning() -> None:
     asked = body(tools=None, response_format={"type": "json_object"}, chat_template_kwargs={"enable_thinking": True})
     assert at_once(['{"a": 1}'], asked)["choices"][0]["message"]["content"] == '{"a": 1}'
     with pytest.raises(InvalidRequest, match="set tool_choice to none"):
-        reading(body(response_format={"type": "json_object"}))
+        reading(body(guided_regex="a"))
+
+
+def test_json_and_tools_go_together() -> None:
+    for form in ({"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}):
+        asked = body(response_format=form)
+        ask = chat_ask(asked, model().chat)
+        constraint = with_calls(ask.constraint, asked, reading(asked), model())
+        assert constraint is not None
+        assert constraint.kind is ConstraintKind.GRAMMAR
+        assert "json | calls" in constraint.source
+        forced = body(response_format=form, tool_choice="required")
+        constraint = with_calls(ask.constraint, forced, reading(forced), model())
+        assert constraint is not None
+        assert "json | calls" not in constraint.source
+        assert at_once(['{"a": 1}'], asked)["choices"][0]["message"]["content"] == '{"a": 1}'
+        assert at_once([CALL], asked)["choices"][0]["finish_reason"] == "tool_calls"
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "g"}}])
 def test_a_forced_call_is_a_grammar(choice: Any) -> None:
     asked = body(tool_choice=choice)
-    constraint = forced_calls(asked, reading(asked), model())
+    constraint = with_calls(None, asked, reading(asked), model())
     assert constraint is not None
     assert constraint.kind is ConstraintKind.GRAMMAR
-    assert forced_calls(body(), reading(body()), model()) is None, "auto leaves the model free"
+    assert with_calls(None, body(), reading(body()), model()) is None, "auto leaves the model free"
 
 
 def test_a_tool_that_is_not_there_cannot_be_forced() -> None:
     asked = body(tool_choice={"type": "function", "function": {"name": "nope"}})
     with pytest.raises(InvalidRequest, match="tool_choice"):
-        forced_calls(asked, reading(asked), model())
+        with_calls(None, asked, reading(asked), model())
     with pytest.raises(InvalidRequest, match="twice"):
         reading(body(tools=[TOOLS[0], TOOLS[0]]))
 
