@@ -17,7 +17,8 @@ from baton.cli.plan import plan, reachable
 from baton.cli.ready import watch
 from baton.cli.supervisor import Supervisor
 from baton.client import Fleet
-from baton.demo import make_demo
+from baton.demo import MODEL as DEMO
+from baton.demo import NAME as DEMO_NAME
 from common.net.dial import Dial
 from common.net.peers import OPERATOR
 from common.net.server import split_address, try_address
@@ -27,7 +28,6 @@ from common.types.errors import BatonError, StartupError
 from common.types.keys import fleet_key
 from common.types.resolve import child_environment, load
 
-DEMO = Path(".baton/demo")
 NAME = "baton"
 QUIET = {"GRPC_VERBOSITY": "ERROR"}
 """A server that ends is news to nobody who ended it: gRPC would print a line for each connection."""
@@ -41,7 +41,8 @@ def run(argv: Sequence[str]) -> int:
         lines.write(NAME, text)
 
     _check_packages()
-    config = replace(config, model=_model(config.model, say))
+    model_id = config.model_id or ("" if config.model else DEMO_NAME)
+    config = replace(config, model=_model(config.model, say), model_id=model_id)
     _check_free("--grpc", config.grpc)
     if config.http:
         _check_free("--http", config.http)
@@ -50,6 +51,7 @@ def run(argv: Sequence[str]) -> int:
     environment = child_environment(argv, {"BATON_CACHE_KEY": config.cache_key, "PYTHONUNBUFFERED": "1", **QUIET})
     specs = plan(config, usable_cores(), environment)
     say(f"starting {', '.join(spec.name for spec in specs)}")
+    lines.expect(*(spec.name for spec in specs))
 
     async def supervise() -> StartupError | None:
         health = _narrate(config, say)
@@ -88,18 +90,14 @@ def _check_free(flag: str, address: str) -> None:
 
 
 def _model(model: str, say: Callable[[str], None]) -> str:
-    if model:
-        if not (Path(model) / "config.json").is_file():
-            raise StartupError(f"{model} is no model folder: it has no config.json", "Check --model")
-        return model
-    try:
-        made = make_demo(DEMO)
-    except OSError as error:
-        fix = "Run it in a folder you may write to, or name a model: --model DIR"
-        raise StartupError(f"the demo model cannot be written to {DEMO.absolute()}: {error.strerror}", fix) from error
-    if made:
-        say(f"made a tiny demo model in {DEMO}: its weights are random, so it speaks gibberish")
-    return str(DEMO)
+    """The folder to serve; the demo model's when none is named."""
+    folder = Path(model) if model else DEMO
+    if not (folder / "config.json").is_file():
+        fix = "Check --model" if model else "Install Baton again, or name a model: --model DIR"
+        raise StartupError(f"{folder} is no model folder: it has no config.json", fix)
+    if not model:
+        say("no --model is named: this is the demo model that comes with Baton, a very small one")
+    return str(folder)
 
 
 async def _narrate(config: UpConfig, say: Callable[[str], None]) -> AsyncGenerator[bool]:
@@ -111,7 +109,7 @@ async def _narrate(config: UpConfig, say: Callable[[str], None]) -> AsyncGenerat
                 say(f"serving with {await _members(config)}")
                 if not told:
                     say(f"clients connect to {_places(config)}; operators to {reachable(config.fleet)}")
-                    say(f"try: {_command()} generate --grpc {reachable(config.grpc)} 'Once upon a time'")
+                    say(f"try: {_command()} generate {_how(config)} 'Once upon a time'")
                 told = True
             else:
                 say("not serving: the router is away, or no decode worker takes work")
@@ -120,7 +118,15 @@ async def _narrate(config: UpConfig, say: Callable[[str], None]) -> AsyncGenerat
 
 def _places(config: UpConfig) -> str:
     grpc = f"{reachable(config.grpc)} (gRPC)"
-    return f"http://{reachable(config.http)}/v1 (OpenAI) or {grpc}" if config.http else grpc
+    scheme = "https" if config.tls_cert else "http"
+    return f"{scheme}://{reachable(config.http)}/v1 (OpenAI) or {grpc}" if config.http else grpc
+
+
+def _how(config: UpConfig) -> str:
+    """The options that a client needs to get in."""
+    trust = f" --tls-ca {config.tls_cert}" if config.tls_cert else ""
+    key = " --api-key KEY" if config.keys not in ("", "off") else ""
+    return f"--grpc {reachable(config.grpc)}{trust}{key}"
 
 
 def _command() -> str:

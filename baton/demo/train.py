@@ -21,7 +21,7 @@ from baton.demo.lessons import KINDS, NUM_ROWS, ROW_TOKENS, Lessons, read_lesson
 from baton.demo.llama import DemoLlama, Shape
 
 SEED = 7
-STEPS = 1440
+STEPS = 1240
 WARM_UP, FLOOR = 60, 0.02
 MATRIX_RATE, OTHER_RATE = 5e-3, 4e-3
 DECAY = 0.1

@@ -62,10 +62,9 @@ def test_output_that_cannot_be_written_is_told() -> None:
         assert _help_to(stdout.fileno()) == (FAILED, "baton: No space left on device\n")
 
 
-def test_a_demo_model_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".baton").write_text("not a folder")
-    with pytest.raises(StartupError, match=r"cannot be written to .*\. Run it in a folder you may write to"):
+def test_an_installation_without_its_demo_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "DEMO", tmp_path)
+    with pytest.raises(StartupError, match=r"it has no config\.json\. Install Baton again, or name a model: --model"):
         up.run([f"--{name}=127.0.0.1:{free_port()}" for name in ("grpc", "http", "fleet")])
 
 

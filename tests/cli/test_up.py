@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
+from baton.demo import MODEL
 from tests.house.source import ROOT
 
 ROUTER = """
@@ -101,7 +102,7 @@ async def read_until(process: asyncio.subprocess.Process, text: str) -> list[str
 async def test_up_serves_and_ends_in_order(tmp_path: Path) -> None:
     process, grpc, fleet = await start(tmp_path)
     lines = await read_until(process, "try: baton generate")
-    assert "baton      | made a tiny demo model in .baton/demo: its weights are random, so it speaks gibberish" in lines
+    assert "baton      | no --model is named: this is the demo model that comes with Baton, a very small one" in lines
     assert "baton      | starting router, prefill-0, decode-0" in lines
     assert "router     | key 64" in lines
     assert "baton      | serving with 1 of 2 workers (decode-0); the others join when they have loaded" in lines
@@ -112,7 +113,7 @@ async def test_up_serves_and_ends_in_order(tmp_path: Path) -> None:
     order = [line for line in ending if "bye" in line]
     assert order[0] == "router     | router bye"
     assert sorted(order[1:]) == ["decode-0   | worker bye", "prefill-0  | worker bye"]
-    assert f"prefill-0  | serving .baton/demo to {fleet}" in lines + ending
+    assert f"prefill-0  | serving {MODEL} to {fleet}" in lines + ending
 
 
 async def test_up_ends_when_a_worker_cannot_start(tmp_path: Path) -> None:
