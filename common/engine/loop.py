@@ -39,7 +39,7 @@ class EngineLoop:
     `on_events` is called on the engine thread: once after each step with all that came of it, and once before a step
     if there is something that should not wait for it. `on_crash` is called there too, once, with whatever ended the
     thread; the engine is useless from then on. `prepare` runs on the thread before its first step. `settle` is called
-    before anybody hears of blocks to write into from outside: a device may still be busy with their last owner.
+    before anybody hears of blocks to write into from outside, and at the end: a device may still be busy with the pool.
     """
 
     def __init__(
@@ -118,6 +118,7 @@ class EngineLoop:
                 self._tally.note(plan, result, self._clock() - began)
                 self._totals = self._tally.totals()
             commands = self._take(wait=plan is None)
+        self._settle()  # whoever stopped the engine takes the pool away next
 
     def _hand_over(self, events: tuple[Event, ...]) -> None:
         self._load = self._scheduler.load()

@@ -273,4 +273,4 @@ def test_a_device_is_waited_for_before_anybody_hears_of_blocks_to_write_into() -
     loop.post(drop("a"))
     assert done.acquire(timeout=WAIT_S)
     loop.stop()
-    assert order == ["settled", "Reserved", "Started", "StepTokens"]
+    assert order == ["settled", "Reserved", "Started", "StepTokens", "settled"]
