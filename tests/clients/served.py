@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ TEMPLATE = """{%- if tools -%}<|system|>Answer with <tool_call>{"name": ..., "ar
 {%- if add_generation_prompt -%}<|assistant|>
 {{- '<think>\\n' if enable_thinking is true else '<think>\\n\\n</think>\\n\\n' }}{%- endif -%}"""
 BASE = "qwen3"
+UP = (sys.executable, "-m", "baton.cli.main", "up", "--kv-memory=64MiB")
 ENDING_S = 60
 
 
@@ -41,28 +43,33 @@ class Served:
 
 
 @contextmanager
-def served() -> Iterator[Served]:
+def served(*flags: str) -> Iterator[Served]:
+    """With more flags of `baton up`, perhaps."""
     with tempfile.TemporaryDirectory(prefix="baton-clients-") as scratch:
         folder = Path(scratch) / "tiny"
         shutil.copytree(tiny_model(BASE), folder)
         (folder / "chat_template.jinja").write_text(TEMPLATE)
         host = _loopback()
         ports = {name: _free_port(host) for name in ("grpc", "http", "fleet")}
-        flags = [f"--{name}={host}:{port}" for name, port in ports.items()]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "baton.cli.main", "up", "--model", str(folder), "--kv-memory=64MiB", *flags],
+        places = [f"--{name}={host}:{port}" for name, port in ports.items()]
+        with subprocess.Popen(
+            [*UP, f"--model={folder}", *places, *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
             process_group=0,
-        )
-        try:
-            _wait(process)
-            yield Served(f"http://{host}:{ports['http']}", "tiny", folder)
-        finally:
-            _end(process)
+        ) as process:
+            reader = threading.Thread(target=_drain, args=(process,))
+            try:
+                _wait(process)
+                reader.start()
+                yield Served(f"http://{host}:{ports['http']}", "tiny", folder)
+            finally:
+                _end(process)
+                if reader.is_alive():
+                    reader.join(ENDING_S)
 
 
 def _wait(process: "subprocess.Popen[str]") -> None:
@@ -75,10 +82,16 @@ def _wait(process: "subprocess.Popen[str]") -> None:
     raise RuntimeError("baton up ended:\n" + "".join(said))
 
 
+def _drain(process: "subprocess.Popen[str]") -> None:
+    """Reads on, or the fleet would wait for a reader of its log."""
+    for _ in process.stdout or ():
+        pass
+
+
 def _end(process: "subprocess.Popen[str]") -> None:
     process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=ENDING_S)
+        process.wait(ENDING_S)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

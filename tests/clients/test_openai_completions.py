@@ -1,6 +1,8 @@
 """Plain completions, models and errors through the official client."""
 
 import asyncio
+import re
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,17 +88,28 @@ def test_an_unknown_model_is_not_found(client: Any) -> None:
         client.models.retrieve("other")
 
 
-def test_a_client_s_time_out_frees_what_it_asked_for(client: Any) -> None:
+def comes_to_rest(fleet: Served) -> bool:
+    """Whether soon nothing is computed any more: long before an answer of thousands of tokens would be done."""
+    for _ in range(300):
+        with urllib.request.urlopen(f"{fleet.url}/metrics", timeout=10) as reply:
+            if re.search(r"^baton_requests_running 0(\.0)?$", reply.read().decode(), re.MULTILINE):
+                return True
+    return False
+
+
+def test_a_client_s_time_out_frees_what_it_asked_for(client: Any, fleet: Served) -> None:
     asked = {"model": "tiny", "prompt": TEXT, "max_tokens": 3000, "extra_body": {"ignore_eos": True}}
     with pytest.raises(openai.APITimeoutError):
         client.with_options(timeout=0.5).completions.create(**asked)
+    assert comes_to_rest(fleet)
     assert client.completions.create(**GREEDY, prompt=TEXT).choices[0].text
 
 
-def test_a_stream_may_be_left_early(client: Any) -> None:
+def test_a_stream_may_be_left_early(client: Any, fleet: Served) -> None:
     asked = {"model": "tiny", "prompt": TEXT, "max_tokens": 3000, "extra_body": {"ignore_eos": True}}
     with client.completions.create(**asked, stream=True) as stream:
         assert next(iter(stream)).choices
+    assert comes_to_rest(fleet)
     assert client.completions.create(**GREEDY, prompt=TEXT).choices[0].text
 
 
