@@ -22,10 +22,10 @@ from common.types.config import GRPC
 from common.types.config_top import HTTP, TopConfig
 
 FOLDER = Path("docs/pictures")
-WIDTH = 112
+WIDTH = 132
 QUESTIONS = (
     "What is a KV block?",
-    "How do they get to decode?",
+    "How do KV blocks get from prefill to decode?",
     "What happens when a worker dies?",
     "Tell me a story.",
 )
