@@ -131,6 +131,7 @@ class DeviceGround:
         costs, kept = [], []
         try:
             for rows in dict.fromkeys((rungs[-1], rungs[0])):
+                self.meter.release()  # a capture does so itself, and what it gave back would hide what it took
                 free = self.meter.free()
                 kept.append(Graphs(stage, inputs, _forward(decoder, storage), (rows,)))
                 costs.append(max(0, free - self.meter.free()))
