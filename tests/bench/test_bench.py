@@ -63,6 +63,44 @@ async def test_one_run_over_grpc_is_one_object(tmp_path: Path) -> None:
     assert max(max(request.tokens.ids) for request in inference.requests) < 9
 
 
+async def test_a_closed_loop_of_some_duration_sends_until_it_is_over() -> None:
+    server = ScriptedHttp(*[GOOD] * 5000)
+    async with serving_http(server) as url:
+        made, _ = bench(url, model_id="m", concurrency=("3",), duration_s=0.1, warm_up=0)
+        assert await made.run() == 0
+    (found,) = made.results
+    assert found["completed"] == len(server.requests) > 3
+    assert found["max_concurrent_requests"] <= 3
+
+
+async def test_answers_are_kept_only_when_asked_for() -> None:
+    for texts, kept in ((True, ["ab", "ab"]), (False, [])):
+        async with serving_http(ScriptedHttp(*[GOOD] * 2)) as url:
+            made, _ = bench(url, model_id="m", requests=2, warm_up=0, texts=texts)
+            await made.run()
+        assert made.results[0]["generated_texts"] == kept
+
+
+async def test_a_trace_is_replayed(tmp_path: Path) -> None:
+    rows = [{"timestamp": 10 * at, "input_length": 20 + at, "output_length": 2, "hash_ids": []} for at in range(4)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    server = ScriptedHttp(*[GOOD] * 4)
+    async with serving_http(server) as url:
+        made, _ = bench(url, model_id="m", warm_up=0, trace=str(tmp_path / "t.jsonl"), time_scale=0.1)
+        assert await made.run() == 0
+    (found,) = made.results
+    assert (found["request_rate"], found["completed"]) == ("trace", 4)
+    assert sorted(len(body["prompt"]) for _, body in server.requests) == [20, 21, 22, 23]  # type: ignore[arg-type]
+
+
+async def test_a_key_is_shown_to_the_server() -> None:
+    server = ScriptedHttp(MODELS, GOOD)
+    async with serving_http(server) as url:
+        made, _ = bench(url, requests=1, warm_up=0, api_key="k-1")
+        await made.run()
+    assert all("Authorization: Bearer k-1" in head for head in server.heads)
+
+
 async def test_failures_are_results() -> None:
     server = ScriptedHttp(GOOD, [whole("503 Busy", b"")])
     async with serving_http(server) as url:
