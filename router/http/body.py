@@ -14,14 +14,15 @@ from router.http.strict_json import parse_object
 
 INLINE_BYTES = 64 << 10
 """Longer ones are read in a thread: the event loop has streams to carry."""
-JSON = ("application/json", "")
+JSON = "application/json"
+"""Said outright: a page in somebody's browser can send anything else to this address without asking."""
 CLOSE = {"connection": "close"}
 
 
 async def read_object(request: Request, front: Front) -> dict[str, Any]:
     """Raises HttpRefusal for a body too large or too slow or of another type, InvalidRequest for what is no JSON."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind not in JSON and not kind.endswith("+json"):
+    if kind != JSON and not kind.endswith("+json"):
         raise HttpRefusal(415, "unsupported_media_type", "the body must be application/json")
     with front.body_room.place() as place:
         body = await _receive(request, front.config.http_limits, place)

@@ -63,7 +63,7 @@ async def test_the_same_tokens_as_over_grpc() -> None:
             extra_body={"ignore_eos": True, "return_token_ids": True},
             **asked,
         )
-        assert [tuple(choice.token_ids) for choice in over_http.choices] == [  # type: ignore[attr-defined]
+        assert [tuple(choice.token_ids) for choice in over_http.choices] == [
             answer.token_ids for answer in over_grpc.answers
         ]
         assert [choice.text for choice in over_http.choices] == [answer.text for answer in over_grpc.answers]
@@ -82,7 +82,7 @@ async def test_a_prompt_is_scored_as_transformers_scores_it(name: str, max_token
         for prompt, choice in zip(prompts, answer.choices, strict=True):
             assert choice.logprobs is not None
             assert choice.logprobs.token_logprobs is not None
-            scores = choice.logprobs.token_logprobs[: len(prompt)]
+            scores: list[Any] = [*choice.logprobs.token_logprobs[: len(prompt)]]
             assert len(choice.logprobs.token_logprobs) == len(prompt) + max_tokens
             assert scores[0] is None
             assert scores[1:] == pytest.approx(expected_logprobs(model, prompt), abs=2e-4)

@@ -36,8 +36,9 @@ async def test_what_is_no_strict_json_is_refused(tmp_path: Path, body: bytes) ->
 
 async def test_other_types_are_refused(tmp_path: Path) -> None:
     async with pair(tmp_path) as fleet:
-        answer = await ask(fleet.address, "POST", PATH, NOTHING, content_type="text/plain")
-        assert (answer.status, answer.error["code"]) == (415, "unsupported_media_type")
+        for kind in ("text/plain", "", "application/x-www-form-urlencoded"):
+            answer = await ask(fleet.address, "POST", PATH, NOTHING, content_type=kind)
+            assert (answer.status, answer.error["code"]) == (415, "unsupported_media_type")
         answer = await ask(fleet.address, "POST", PATH, NOTHING, content_type="application/json; charset=utf-8")
         assert answer.status == 200
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import APIError, APITimeoutError
 
 from baton.v1 import decode_pb2
 from common.types.http import HttpLimits
@@ -90,8 +91,6 @@ async def test_a_later_error_is_the_last_event(tmp_path: Path) -> None:
 
 
 async def test_the_official_client_raises_what_the_last_event_says(tmp_path: Path) -> None:
-    from openai import APIError
-
     async with pair(tmp_path, default_deadline_s=0.5) as fleet, fleet.client() as client:
         fleet.decode.script.hold("token 2")
         stream = await client.completions.create(model="tiny", prompt="hi", stream=True, max_tokens=9, seed=0)
@@ -117,6 +116,18 @@ async def test_a_client_that_hangs_up_cancels_both_legs(tmp_path: Path, streamed
             await fleet.decode.script.saw("cancelled")
         await idle(fleet)
         script.release(step)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_the_official_clients_time_out_cancels_too(tmp_path: Path, streamed: bool) -> None:
+    async with pair(tmp_path) as fleet, fleet.client(timeout=0.2) as client:
+        fleet.prefill.script.hold("started")
+        with pytest.raises(APITimeoutError):
+            await client.completions.create(model="tiny", prompt="hi", stream=streamed)
+        if fleet.prefill.script.seen("run"):
+            await fleet.prefill.script.saw("cancelled")
+        await idle(fleet)
+        fleet.prefill.script.release("started")
 
 
 async def test_a_reader_that_stalls_is_cut(tmp_path: Path) -> None:
