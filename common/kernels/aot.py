@@ -19,6 +19,7 @@ from triton.compiler import ASTSource
 
 from common.kernels.launch import ASSUMED
 
+TRITON_VERSION: str = triton.__version__
 _POINTERS = {
     torch.float32: "*fp32",
     torch.bfloat16: "*bf16",

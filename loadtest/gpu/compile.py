@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import triton
 
 from common.kernels import (
     adjust_logits,
@@ -28,7 +27,7 @@ from common.kernels import (
     token_mask,
     work_list,
 )
-from common.kernels.aot import Compiled, compile_for, record
+from common.kernels.aot import TRITON_VERSION, Compiled, compile_for, record
 from loadtest.gpu.launches import launches
 
 KERNELS = [
@@ -100,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         RESULT.parent.mkdir(exist_ok=True)
         RESULT.write_text(
             "# Kernels compiled ahead of time\n\n"
-            f"Triton {triton.__version__}, torch {torch.__version__}; compiled, not run: `make gpu-compile`.\n"
+            f"Triton {TRITON_VERSION}, torch {torch.__version__}; compiled, not run: `make gpu-compile`.\n"
             "Registers and stack (where spills go) are a thread's, shared memory a program's.\n\n"
             + "\n".join(lines)
             + "\n"
