@@ -24,7 +24,7 @@ from loadtest.peers.loads import Sizes
 from loadtest.peers.referee import referee
 from loadtest.peers.server import NotStarted, Server, running
 
-ENGINE_S = 150.0
+ENGINE_S = 180.0
 Measure = Callable[[Server, str, int, Sizes], Awaitable[list[Sample]]]
 PHASE_FAILURES = (Failed, NotStarted, BatonError, ValueError, TimeoutError, OSError)
 
