@@ -32,15 +32,15 @@ def _lines(path: str, body: type[Strict]) -> Iterator[str]:
     yield ""
 
 
-def renewed(page: str) -> str:
-    """The page with the table of now."""
+def renewed(document: str) -> str:
+    """The document with the table of now."""
     made = f"{BEGIN}\n\n{table()}\n{END}"
-    return re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: made, page, flags=re.DOTALL)
+    return re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: made, document, flags=re.DOTALL)
 
 
 def main(path: str) -> None:
-    page = Path(path)
-    page.write_text(renewed(page.read_text()))
+    file = Path(path)
+    file.write_text(renewed(file.read_text()))
 
 
 if __name__ == "__main__":
