@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from baton.cli.asking import summary
-from baton.cli.fleet_page import page
+from baton.cli.glance import glance
 from baton.cli.top import ask
 from baton.client import Client
 from common.types.config import GRPC
@@ -61,7 +61,7 @@ async def top(client: Client, http: str) -> Console:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     console = _console()
-    console.print(page(seen))
+    console.print(glance(seen))
     return console
 
 

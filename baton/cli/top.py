@@ -1,6 +1,6 @@
 """`baton top`: the fleet, live in a terminal, until Ctrl-C; one page of it when the output is no terminal.
 
-Asks a router's `/fleet` over HTTP, as the dashboard does. Owns the asking; what it looks like is `fleet_page.py`'s.
+Asks a router's `/fleet` over HTTP, as the dashboard does. Owns the asking; what it looks like is `glance.py`'s.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from baton.cli.fleet_page import page
+from baton.cli.glance import glance
 from baton.client import Unreachable
 from common.net.server import split_address
 from common.types.config_top import TopConfig
@@ -23,14 +23,14 @@ from common.types.errors import BatonError, StartupError
 from common.types.resolve import load
 
 PATIENCE_S = 5.0
-PAGE_WIDTH = 120
+WIDTH = 120
 
 
 def run(argv: Sequence[str]) -> int:
     config = load(TopConfig, "baton top", argv)
     if config.once or not sys.stdout.isatty():
-        console = Console(width=None if sys.stdout.isatty() else PAGE_WIDTH)
-        console.print(page(ask(config)))
+        console = Console(width=None if sys.stdout.isatty() else WIDTH)
+        console.print(glance(ask(config)))
         return 0
     asyncio.run(_watch(config, Console()))
     return 0
@@ -46,7 +46,7 @@ async def _watch(config: TopConfig, console: Console) -> None:
 
 def _shown(config: TopConfig) -> RenderableType:
     try:
-        return page(ask(config))
+        return glance(ask(config))
     except BatonError as error:
         return Text(f"{error}; asking again", "yellow")
 

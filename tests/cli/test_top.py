@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from baton.cli.fleet_page import BAR_CELLS, bar, page, sparkline
+from baton.cli.glance import BAR_CELLS, bar, glance, sparkline
 from tests.cli.command import baton
 
 MEMBER: dict[str, Any] = {
@@ -41,7 +41,7 @@ def shown(seen: dict[str, Any]) -> str:
     console = Console(width=140, record=True, file=None, quiet=True)
     with console.capture() as captured:
         console.quiet = False
-        console.print(page(seen))
+        console.print(glance(seen))
     return captured.get()
 
 

@@ -82,6 +82,13 @@ async def test_a_drained_worker_says_so_and_a_resumed_one_takes_it_back() -> Non
     assert not stage.host.report().draining
 
 
+async def test_the_first_router_that_takes_it_in_is_when_it_has_joined() -> None:
+    stage = Stage()
+    assert not stage.host.joined.is_set()
+    stage.host.router_joined(7)
+    assert stage.host.joined.is_set()
+
+
 async def test_a_worker_told_to_leave_cannot_be_resumed() -> None:
     stage = Stage()
     stage.host.order_drain(leave=True)

@@ -20,7 +20,7 @@ STEPS = " ▁▂▃▄▅▆▇█"
 MEMBERS = ("member", "state", "running", "waiting", "KV blocks", "", "step", "prefill", "fetched", "prefix hits")
 
 
-def page(seen: Seen) -> Group:
+def glance(seen: Seen) -> Group:
     """The whole page, most important things first."""
     parts: list[RenderableType] = [_head(seen), *_advice(seen), Text(), _speeds(seen), Text(), _waits(seen)]
     for role in ("prefill", "decode"):
