@@ -43,7 +43,8 @@ async def test_an_http_request_goes_on_with_its_header(tmp_path: Path) -> None:
         def ask() -> int:
             connection = http.client.HTTPConnection(fleet.router.http_address, timeout=20)
             body = json.dumps({"model": "tiny", "prompt": "hello", "max_tokens": 2})
-            connection.request("POST", "/v1/completions", body, {"traceparent": PARENT})
+            headers = {"traceparent": PARENT, "content-type": "application/json"}
+            connection.request("POST", "/v1/completions", body, headers)
             status = connection.getresponse().status
             connection.close()
             return status
