@@ -112,7 +112,7 @@ class WorkerConfig:
 class UpConfig:
     """A router and its workers on this machine."""
 
-    model: str = field(default="", metadata=about("folder of the model; a tiny demo model when empty", "DIR"))
+    model: str = field(default="", metadata=about("folder of the model; the demo model when empty", "DIR"))
     model_id: str = field(default="", metadata=about("name clients ask for; the folder's name when empty", "NAME"))
     prefill: int = field(default=1, metadata=about("prefill workers", "N", least=1))
     decode: int = field(default=1, metadata=about("decode workers", "N", least=1))
