@@ -32,7 +32,7 @@ class BenchConfig:
     warm_up: int = field(default=2, metadata=about("requests before the first run, not counted", "N", least=0))
     input_tokens: str = field(
         default="512",
-        metadata=about("N, uniform:LEAST:MOST, normal:MEAN:SD, lognormal:MEDIAN:SIGMA, file:PATH", "LENGTHS"),
+        metadata=about("N, uniform:A:B, normal:MEAN:SD, lognormal:MEDIAN:SIGMA, file:PATH", "LENGTHS"),
     )
     output_tokens: str = field(default="64", metadata=about("the same, for answers", "LENGTHS"))
     prefix_tokens: int = field(default=0, metadata=about("tokens before those, shared by many prompts", "N", least=0))

@@ -39,7 +39,7 @@ class KeyCheck:
             with let_in(keys, _presented(scope), needs):
                 await self._app(scope, receive, send)
         except Unauthenticated as unknown:
-            if _is_page(scope["path"]):
+            if _is_dashboard(scope["path"]):
                 raise HttpRefusal(401, "invalid_api_key", str(unknown), {"www-authenticate": LOG_IN}) from None
             raise
 
@@ -52,7 +52,7 @@ def needs_of(path: str) -> Needs:
     return next((needs for pattern, needs in _PATTERNS if pattern.fullmatch(path)), Needs.API)
 
 
-def _is_page(path: str) -> bool:
+def _is_dashboard(path: str) -> bool:
     return path == "/" or path.startswith("/page/")
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 from starlette.requests import Request
 from starlette.responses import Response
 
-from router.http import chat, completion, fleet, metrics, models, openapi, page, probes, tokens
+from router.http import chat, completion, dashboard_files, fleet, metrics, models, openapi, probes, tokens
 
 
 class Key(Enum):
@@ -41,6 +41,6 @@ ROUTES = (
     Served("/openapi.json", "GET", openapi.show_openapi, Key.API),
     Served("/metrics", "GET", metrics.show_metrics, Key.ADMIN),
     Served("/fleet", "GET", fleet.show_fleet, Key.ADMIN),
-    Served("/", "GET", page.show_page, Key.ADMIN),
-    Served("/page/{name}", "GET", page.show_file, Key.ADMIN),
+    Served("/", "GET", dashboard_files.show_dashboard, Key.ADMIN),
+    Served("/page/{name}", "GET", dashboard_files.show_file, Key.ADMIN),
 )

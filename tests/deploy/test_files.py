@@ -21,19 +21,6 @@ FOLDER = ROOT / "deploy" / "compose"
 FILES = ("compose.yaml", "compose.cpu.yaml")
 CONFIGS = {"router": RouterConfig, "prefill": WorkerConfig, "decode": WorkerConfig}
 SUFFIXES = ("_bucket", "_sum", "_count", "")
-    "sum",
-    "rate",
-    "by",
-    "le",
-    "leg",
-    "member",
-    "reason",
-    "transport",
-    "code",
-    "histogram_quantile",
-    "state",
-    "where",
-}
 
 
 def compose(name: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ HEADERS = {
 }
 
 
-async def show_page(request: Request) -> Response:
+async def show_dashboard(request: Request) -> Response:
     return _response("index.html")
 
 

@@ -11,7 +11,7 @@ import pytest
 from common.types.access import Access
 from common.types.ids import Role
 from common.types.keys import Key, digest_of, line_of
-from router.http.page import FOLDER, TYPES
+from router.http.dashboard_files import FOLDER, TYPES
 from tests.router.rig import Rig, rig
 
 SITE = {"sec-fetch-site": "same-origin"}
@@ -51,7 +51,9 @@ async def test_every_file_that_is_named_is_served(tmp_path: Path) -> None:
             assert body == (FOLDER / name).read_text()
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "..", "%2e%2e%2fpage.py", "../page.py", "page.css%00"])
+@pytest.mark.parametrize(
+    "name", ["nothing.js", "..", "%2e%2e%2fdashboard_files.py", "../dashboard_files.py", "page.css%00"]
+)
 async def test_nothing_else_is(tmp_path: Path, name: str) -> None:
     async with rig(tmp_path) as fleet:
         assert (await get(fleet, f"/page/{name}"))[0] == 404
