@@ -2,12 +2,24 @@
 
 import asyncio
 import inspect
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
 # Whoever runs the tests in the background ignores Ctrl-C, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Triton chooses between a device and its interpreter when it is first imported, which other libraries do at will. Where
+# there is a device, kernels are `make gpu`'s business.
+if not Path("/dev/nvidiactl").exists():
+    os.environ["TRITON_INTERPRET"] = "1"
+
+
+def pytest_collection_finish() -> None:
+    """What tests start is not to inherit the choice."""
+    os.environ.pop("TRITON_INTERPRET", None)
 
 
 @pytest.hookimpl(tryfirst=True)

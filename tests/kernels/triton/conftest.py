@@ -1,11 +1,6 @@
-"""Runs Triton's kernels on the CPU by its interpreter, on small odd shapes; without Triton there is nothing to run.
-
-The interpreter is chosen when Triton is first imported in a process. The choice is taken back from the environment at
-once: what other tests start is not to inherit it.
-"""
+"""Runs Triton's kernels on the CPU by its interpreter, on small odd shapes: where Triton is and a device is not."""
 
 import os
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,21 +8,11 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-collect_ignore_glob = ["test_*.py"] if find_spec("triton") is None else []
-
-
-def _choose_interpreter() -> None:
-    if "triton" in sys.modules:
-        raise RuntimeError("triton was imported before its interpreter could be chosen")
-    os.environ["TRITON_INTERPRET"] = "1"
-    try:
-        import_module("triton").knobs.runtime.interpret = True
-    finally:
-        del os.environ["TRITON_INTERPRET"]
-
-
-if not collect_ignore_glob:
-    _choose_interpreter()
+_INTERPRETED = "TRITON_INTERPRET" in os.environ and find_spec("triton") is not None
+collect_ignore_glob = [] if _INTERPRETED else ["test_*.py"]
+if _INTERPRETED:
+    # stays when the environment's choice is taken back, see tests/conftest.py
+    import_module("triton").knobs.runtime.interpret = True
 
 
 @pytest.fixture(autouse=True)
