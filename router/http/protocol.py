@@ -1,6 +1,9 @@
 """One HTTP connection: uvicorn's, with bounds on what comes before a request is one.
 
 Owns header sizes, the time until headers are complete, and how a connection is cut. Knows nothing of requests.
+
+One request at a time: what a client sends before it has its answer is not read, and the connection ends with that
+answer. Kept for later, it would stand between us and the news that the client is gone.
 """
 
 import asyncio
@@ -49,13 +52,22 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._patience.cancel()
+        super()._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if not self._refused:
             super().data_received(data)
 
+    def _unset_keepalive_if_required(self) -> None:
+        """Asked for whatever comes; only a request ends the time for it, or blank lines would hold a connection."""
+
     def on_message_begin(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+            self._refused = True
+            return
+        super()._unset_keepalive_if_required()
         super().on_message_begin()
         self._num_header_bytes = 0
         self._has_begun = True
