@@ -1,0 +1,33 @@
+"""Runs inside a router's container: asks the same question again and again, and says whether any answer differed.
+
+Prints `begun` once the first answer is known, then at the end one line of JSON.
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+from baton.client import Client
+
+PROMPT, NUM_TOKENS, NUM_AT_ONCE = "Baton is", 96, 4
+
+
+async def main(seconds: float) -> None:
+    async with Client("127.0.0.1:50051") as client:
+
+        async def ask() -> tuple[tuple[int, ...], int]:
+            done = await client.complete(PROMPT, temperature=0.0, max_tokens=NUM_TOKENS, ignore_eos=True)
+            return tuple(done.answers[0].token_ids), done.done.num_attempts
+
+        reference, _ = await ask()
+        print("begun", flush=True)
+        end, answers = time.monotonic() + seconds, []
+        while time.monotonic() < end:
+            answers += await asyncio.gather(*(ask() for _ in range(NUM_AT_ONCE)))
+        wrong = sum(tokens != reference for tokens, _ in answers)
+        retried = sum(attempts > 1 for _, attempts in answers)
+        print(json.dumps({"answers": len(answers), "wrong": wrong, "retried": retried, "tokens": len(reference)}))
+
+
+asyncio.run(main(float(sys.argv[1])))
