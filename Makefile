@@ -17,13 +17,14 @@ PEERS ?=
 QUICK ?=
 ARGS ?=
 
-.PHONY: help setup demo-model up test clients check fmt proto bench bench-peers gpu gpu-compile explore simulate clean
+.PHONY: compose help setup demo-model up test clients check fmt proto bench bench-peers gpu gpu-compile explore simulate clean
 
 help:
 	@echo "make up        a router, a prefill and a decode worker with the demo model; UP='--decode 2' adds options"
 	@echo "make setup     everything installed in .venv; every target sees to what it needs of it"
 	@echo "make test      all tests that need no GPU"
 	@echo "make clients   other people's clients, in environments of their own, against a real fleet"
+	@echo "make compose   the compose file on this machine's container engine: up, scaled, a container killed, down"
 	@echo "make check     lint, format, types, generated code, rules of the house"
 	@echo "make fmt       format the code"
 	@echo "make proto     generate baton/v1 from protos/"
@@ -114,6 +115,9 @@ simulate: setup
 demo-model: setup
 	@$(BIN)/python -m baton.demo.train
 	@$(BIN)/python -m baton.demo.ship
+
+compose: setup
+	@BATON_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/deploy/test_run.py -v
 
 clean:
 	@rm -rf build *.egg-info .baton .mypy_cache .ruff_cache .pytest_cache .hypothesis

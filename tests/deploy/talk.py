@@ -13,6 +13,11 @@ from baton.client import Client
 PROMPT, NUM_TOKENS, NUM_AT_ONCE = "Baton is", 96, 4
 
 
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 async def main(seconds: float) -> None:
     async with Client("127.0.0.1:50051") as client:
 
@@ -21,13 +26,14 @@ async def main(seconds: float) -> None:
             return tuple(done.answers[0].token_ids), done.done.num_attempts
 
         reference, _ = await ask()
-        print("begun", flush=True)
-        end, answers = time.monotonic() + seconds, []
+        say("begun")
+        end, answers = time.monotonic() + seconds, list[tuple[tuple[int, ...], int]]()
         while time.monotonic() < end:
             answers += await asyncio.gather(*(ask() for _ in range(NUM_AT_ONCE)))
         wrong = sum(tokens != reference for tokens, _ in answers)
         retried = sum(attempts > 1 for _, attempts in answers)
-        print(json.dumps({"answers": len(answers), "wrong": wrong, "retried": retried, "tokens": len(reference)}))
+        say(json.dumps({"answers": len(answers), "wrong": wrong, "retried": retried, "tokens": len(reference)}))
 
 
-asyncio.run(main(float(sys.argv[1])))
+if __name__ == "__main__":
+    asyncio.run(main(float(sys.argv[1])))
