@@ -30,7 +30,7 @@ def run(*words: str, **options: Any) -> str:
         words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, env=environment, check=False, **options
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return done.stdout
+    return str(done.stdout)
 
 
 def compose(*words: str, **options: Any) -> str:
@@ -81,8 +81,21 @@ def test_a_fleet_of_containers() -> None:
     assert "no native kernels" not in logs, "the image brings them"
 
     talk = (ROOT / "tests/deploy/talk.py").read_text()
-    words = ["docker", "compose", "-p", "baton-test", "-f", FILE, "exec", "-T", "router", "python", "-", str(TALK_S)]
-    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as talking:
+    talk_words = (
+        "docker",
+        "compose",
+        "-p",
+        "baton-test",
+        "-f",
+        FILE,
+        "exec",
+        "-T",
+        "router",
+        "python",
+        "-",
+        str(TALK_S),
+    )
+    with subprocess.Popen(talk_words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as talking:
         assert talking.stdin is not None
         assert talking.stdout is not None
         talking.stdin.write(talk)
