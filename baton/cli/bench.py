@@ -9,8 +9,10 @@ from rich.console import Console
 from common.types.config_bench import BenchConfig
 from common.types.resolve import load
 from loadtest.bench.bench import Bench
+from loadtest.bench.goodput import METRICS
 
-LIMIT = re.compile(r"[a-z0-9]+:[0-9.]+")
+# by the keys' own names, so that `localhost:50051` after a limit stays the target
+LIMIT = re.compile(rf"(?:{'|'.join((*METRICS, 'itl'))}):[0-9.]+")
 
 
 def run(argv: Sequence[str]) -> int:

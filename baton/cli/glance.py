@@ -99,8 +99,11 @@ def bar(held: int, cached: int, quarantined: int, total: int) -> Text:
     """Blocks in use, kept as prefix cache, in quarantine, and free; what is there at all is seen."""
     text = Text()
     left = BAR_CELLS
-    for number, mark, tone in ((held, "█", "cyan"), (quarantined, "▒", "red"), (cached, "▒", "blue")):
-        cells = min(left, max(1, round(BAR_CELLS * number / total))) if number and total else 0
+    parts = [(held, "█", "cyan"), (quarantined, "▒", "red"), (cached, "▒", "blue")]
+    parts = [part for part in parts if part[0] and total]
+    for place, (number, mark, tone) in enumerate(parts, 1):
+        num_after = len(parts) - place
+        cells = min(left - num_after, max(1, round(BAR_CELLS * number / total)))
         text.append(mark * cells, tone)
         left -= cells
     return text.append("·" * left, "dim")

@@ -6,6 +6,7 @@ Only what a client of one request at a time needs: lengths, chunks, and bodies t
 from enum import Enum
 
 MAX_HEAD_BYTES = 64 << 10
+HEX_DIGITS = b"0123456789abcdefABCDEF"
 
 
 class Malformed(Exception):
@@ -128,10 +129,10 @@ class Response:
         line = self._line()
         if line is None:
             return False
-        try:
-            self._left = int(line.partition(b";")[0], 16)
-        except ValueError:
-            raise Malformed("a chunk without a size") from None
+        size = line.partition(b";")[0].strip()
+        if not size or size.strip(HEX_DIGITS):
+            raise Malformed("a chunk without a size")
+        self._left = int(size, 16)
         return self._to(_Await.DATA if self._left else _Await.TRAILER)
 
     def _data(self, body: list[bytes]) -> bool:

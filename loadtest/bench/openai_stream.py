@@ -57,10 +57,13 @@ def said(data: bytes) -> Said:
         error = event["error"]
         kind = error.get("code") or error.get("type") if isinstance(error, dict) else None
         return Said(error=f"stream error {kind}" if kind else "stream error")
-    usage = event.get("usage") or {}
-    choices = event.get("choices") or []
-    found = _choice(choices[0]) if choices else Said()
-    num_input, num_output = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    try:
+        usage = event.get("usage") or {}
+        choices = event.get("choices") or []
+        found = _choice(choices[0]) if choices else Said()
+        num_input, num_output = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    except (AttributeError, TypeError, ValueError, KeyError):
+        raise BadStream("an event of another shape") from None
     return replace(found, num_input=num_input, num_output=num_output)
 
 

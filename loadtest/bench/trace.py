@@ -6,6 +6,7 @@ The format is found from the first line: Azure's csv (TIMESTAMP, ContextTokens, 
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,13 +63,15 @@ def _mooncake(lines: Iterable[str], name: str) -> Iterator[TraceRow]:
             row = json.loads(line)
             ids = tuple(int(each) for each in row.get("hash_ids", ()))
             yield _row(row["timestamp"] / 1000, int(row["input_length"]), int(row["output_length"]), ids)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise _malformed(name, number) from error
 
 
 def _row(at_s: float, num_input: int, num_output: int, hash_ids: tuple[int, ...]) -> TraceRow:
     if num_input < 0 or num_output < 0:
         raise ValueError("a length below zero")
+    if not math.isfinite(at_s):
+        raise ValueError("a time that never comes")
     return TraceRow(at_s, max(1, num_input), max(1, num_output), hash_ids)
 
 

@@ -17,13 +17,18 @@ def complaint(constraint: Constraint, text: str) -> str:
     if constraint.kind is ConstraintKind.CHOICE:
         return "" if text in json.loads(constraint.source) else "is none of the choices"
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refuse)
     except ValueError as broken:
         return f"is not JSON: {broken}"
     if constraint.kind is ConstraintKind.JSON_OBJECT:
         return "" if isinstance(value, dict) else "is no object"
     error = next(_validator(constraint.source).iter_errors(value), None)
     return "" if error is None else f"at {error.json_path}: {error.message[:200]}"
+
+
+def _refuse(name: str) -> None:
+    """Python reads NaN and Infinity; JSON has neither."""
+    raise ValueError(name)
 
 
 @functools.lru_cache(maxsize=64)

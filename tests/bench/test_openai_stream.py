@@ -75,7 +75,19 @@ def test_the_end() -> None:
     assert said(b"[DONE]").done
 
 
-@pytest.mark.parametrize("data", [b"{", b"[1]", b"hello"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{",
+        b"[1]",
+        b"hello",
+        b'{"choices": [1]}',
+        b'{"choices": {"0": {}}}',
+        b'{"choices": [{"delta": "text"}]}',
+        b'{"choices": [], "usage": [1]}',
+        b'{"choices": [], "usage": {"prompt_tokens": "many"}}',
+    ],
+)
 def test_what_is_no_event(data: bytes) -> None:
     with pytest.raises(BadStream):
         said(data)

@@ -54,6 +54,10 @@ def test_other_formats_are_named(text: str) -> None:
         (MOONCAKE + "[1]\n", 4),
         (MOONCAKE + '{"timestamp": 0, "input_length": -1, "output_length": 1}\n', 4),
         ('{"timestamp": 1\n', 1),
+        ('{"timestamp": NaN, "input_length": 1, "output_length": 1}\n', 1),
+        ('{"timestamp": Infinity, "input_length": 1, "output_length": 1}\n', 1),
+        ('{"timestamp": 1, "input_length": Infinity, "output_length": 1}\n', 1),
+        ('{"timestamp": 1, "input_length": 1, "output_length": 1, "hash_ids": 3}\n', 1),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(text: str, line: int) -> None:

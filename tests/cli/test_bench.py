@@ -13,6 +13,12 @@ from tests.cli.command import baton
         (["--goodput=ttft:1000", "tpot:60", "--seed", "1"], ["--goodput=ttft:1000,tpot:60", "--seed", "1"]),
         (["--goodput", "ttft:1,tpot:2"], ["--goodput", "ttft:1,tpot:2"]),
         (["--goodput", "ttft:1", "127.0.0.1:5"], ["--goodput=ttft:1", "127.0.0.1:5"]),
+        (["--goodput", "e2el:9.5", "localhost:5"], ["--goodput=e2el:9.5", "localhost:5"]),
+        (["--goodput", "router:5"], ["--goodput", "router:5"]),
+        (["--goodput", "ttft:1", "itl:5"], ["--goodput=ttft:1,itl:5"]),
+        (["--goodput", "ttft:1", "--goodput", "tpot:2"], ["--goodput=ttft:1", "--goodput=tpot:2"]),
+        (["--rate", "1", "ttft:1"], ["--rate", "1", "ttft:1"]),
+        ([], []),
         (["http://x:1", "--rate", "1"], ["http://x:1", "--rate", "1"]),
     ],
 )

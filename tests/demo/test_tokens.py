@@ -81,7 +81,7 @@ def test_stories_fill_a_row_and_end_between(tokenizer: Tokenizer) -> None:
 
 
 def test_a_mark_is_never_a_target_and_an_answers_end_is(tokenizer: Tokenizer) -> None:
-    inputs, targets = Talks(tokenizer, (FACT,), 3).row(0, 400)
+    _, targets = Talks(tokenizer, (FACT,), 3).row(0, 400)
     marks = [mark_id(tokenizer, mark) for mark in MARKS.values()]
     assert not np.isin(targets, marks).any()
     learned = targets[targets != IGNORED]
