@@ -208,18 +208,27 @@ class Dispatch:
     def _hear(self, id: AttemptId, event: LegEvent) -> None:
         """Called by whoever carries the legs, who serves other requests too: a bug in here must end this one only."""
         try:
-            self._take(id, event)
+            if isinstance(event, Tokens):  # most events by far
+                self._take_step(id, event.tokens)
+            else:
+                self._take(id, event)
         except Exception as bug:  # noqa: BLE001 - raised again by whoever reads the relay
             self._relay.fail(bug)
+
+    def _take_step(self, id: AttemptId, tokens: tuple[SampledToken, ...]) -> None:
+        run = self._run
+        if id is not run.attempt.id and id != run.attempt.id:
+            return
+        now = time.monotonic()
+        if run.state is RequestState.ATTACHING:
+            self._join(now)
+        self._deliver(id, Role.DECODE, tokens, now)
 
     def _take(self, id: AttemptId, event: LegEvent) -> None:
         if (id is not self._run.id and id != self._run.id) or self._run.ended:
             return
         now = time.monotonic()
         match event:
-            case Tokens():
-                self._join(now)
-                self._deliver(id, Role.DECODE, event.tokens, now)
             case FirstTokens(tokens):
                 self._deliver(id, Role.PREFILL, tokens, now)
             case PrefillStarted(num_cached_tokens):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from common.text.tokenizer import Tokenizer
 
 CHARACTER_BYTES = 4
-_decoder = getincrementaldecoder("utf-8")
+_Decoder = getincrementaldecoder("utf-8")
 
 
 class ByteDetokenizer:
@@ -22,18 +22,22 @@ class ByteDetokenizer:
         self._bytes: Mapping[int, bytes] = tokenizer.text_bytes if skip_special_tokens else tokenizer.token_bytes
         if shown:
             self._bytes = ChainMap({id: tokenizer.token_bytes[id] for id in shown}, tokenizer.text_bytes)
-        self._decode = _decoder(errors="replace").decode
-        self._decode(self._last_bytes(prompt))
+        self._decoder = _Decoder(errors="replace")
+        self._decoder.decode(self._last_bytes(prompt))
 
     def feed(self, token_ids: Sequence[int]) -> str:
         """The text that became certain; empty while a character is incomplete."""
         if len(token_ids) == 1:
-            return self._decode(self._bytes.get(token_ids[0], b""))
-        return self._decode(b"".join(self._bytes.get(token_id, b"") for token_id in token_ids))
+            data = self._bytes.get(token_ids[0], b"")
+        else:
+            data = b"".join(self._bytes.get(token_id, b"") for token_id in token_ids)
+        if data.isascii() and not self._decoder.getstate()[0]:  # nearly every token of nearly every text
+            return data.decode("ascii")
+        return self._decoder.decode(data)
 
     def flush(self) -> str:
         """What is still held back, an incomplete character as U+FFFD. Nothing may be fed afterwards."""
-        return self._decode(b"", True)
+        return self._decoder.decode(b"", True)
 
     def _last_bytes(self, prompt: Sequence[int]) -> bytes:
         """Enough of the prompt's end to know the character that it leaves incomplete."""
