@@ -20,7 +20,7 @@ from router.keys import Needs, bearer, let_in
 LOG_IN = 'Basic realm="Baton", charset="UTF-8"'
 OWN_SITES = {b"same-origin", b"none"}
 _EXACT = {each.path: Needs(each.key.value) for each in ROUTES if "{" not in each.path}
-_PATTERNS = tuple((compile_path(each.path)[0], Needs(each.key.value)) for each in ROUTES if "{" in each.path)
+_PATTERNS = tuple((compile_path(each.path)[0], Needs(each.key.value)) for each in ROUTES)
 
 
 class KeyCheck:
@@ -45,11 +45,14 @@ class KeyCheck:
 
 
 def needs_of(path: str) -> Needs:
-    """By the whole path only. One that is at no route tells strangers nothing, not even that."""
+    """Of the route that starlette will find, by its own patterns: they also take a path with a newline behind it.
+
+    One that is at no route tells strangers nothing, not even that.
+    """
     found = _EXACT.get(path)
     if found is not None:
         return found
-    return next((needs for pattern, needs in _PATTERNS if pattern.fullmatch(path)), Needs.API)
+    return next((needs for pattern, needs in _PATTERNS if pattern.match(path)), Needs.API)
 
 
 def _is_dashboard(path: str) -> bool:
