@@ -63,7 +63,7 @@ def test_a_long_one_may_stand_in_a_file(option: str, tmp_path: Path) -> None:
     file = tmp_path / "source"
     file.write_text("größe\n", encoding="utf-8")
     asking = asking_of(AskConfig(**{option: f"@{file}"}))  # type: ignore[arg-type]
-    assert asking["constraint"].source == "größe\n"  # type: ignore[union-attr]
+    assert asking["constraint"].source == "größe\n"
     with pytest.raises(FileNotFoundError, match="nothing"):
         asking_of(AskConfig(**{option: f"@{tmp_path}/nothing"}))  # type: ignore[arg-type]
 
