@@ -71,9 +71,15 @@ def _choice(choice: dict[str, Any]) -> Said:
     delta = choice.get("delta")
     ends = choice.get("finish_reason") is not None
     if delta is None:
-        text = choice.get("text") or ""
+        text = _text(choice.get("text"))
         return Said(bool(text) or not ends, ends and not text, text)
-    text = delta.get("content") or ""
+    text = _text(delta.get("content"))
     if any(delta.get(name) for name in SPOKEN):
         return Said(True, False, text)
     return Said("role" not in delta and not ends, ends, text)
+
+
+def _text(value: Any) -> str:
+    if value is not None and not isinstance(value, str):
+        raise TypeError
+    return value or ""

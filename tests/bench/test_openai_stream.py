@@ -82,6 +82,8 @@ def test_the_end() -> None:
         b"[1]",
         b"hello",
         b'{"choices": [1]}',
+        b'{"choices": [{"text": 5}]}',
+        b'{"choices": [{"delta": {"content": ["x"]}}]}',
         b'{"choices": {"0": {}}}',
         b'{"choices": [{"delta": "text"}]}',
         b'{"choices": [], "usage": [1]}',
