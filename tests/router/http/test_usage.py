@@ -46,7 +46,8 @@ def test_times_are_those_of_the_slowest_and_short() -> None:
 
 
 @pytest.mark.parametrize("with_usage", [False, True])
-def test_the_last_end_waits_for_the_last_count_in_any_order(with_usage: bool) -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["counts at once", "counts at last"])
+def test_the_last_end_waits_for_the_last_count_in_any_order(with_usage: bool, late: bool) -> None:
     """Two prompts of two choices each: choices before their prompt's count, prompts interleaved at will."""
     ends = [(0, 0), (0, 1), (1, 0), (1, 1)]
     for order in itertools.permutations(ends):
@@ -57,8 +58,10 @@ def test_the_last_end_waits_for_the_last_count_in_any_order(with_usage: bool) ->
         for prompt, choice in order:
             written.append(ending.finished({"index": 2 * prompt + choice}, frames))
             left[prompt] -= 1
-            if not left[prompt]:
+            if not left[prompt] and not late:
                 written.append(ending.summed(summary(3, 1, 4), frames))
+        if late:
+            written += [ending.summed(summary(3, 1, 4), frames) for _ in range(2)]
         chunks = [json.loads(line.removeprefix("data: ")) for line in "".join(written).split("\n\n") if line]
         finished = [chunk["choices"][0]["index"] for chunk in chunks if chunk["choices"]]
         assert finished == [2 * prompt + choice for prompt, choice in order]
