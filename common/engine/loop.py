@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Protocol
 
 from common.engine.messages import Command, EngineLoad, Event, Reserved
+from common.engine.placement import give_way
 from common.engine.plan import StepPlan, StepResult
 from common.engine.tally import Tally
 from common.types.member import StepTotals
@@ -126,6 +127,7 @@ class EngineLoop:
             self._settle()
         if events:
             self._on_events(events)
+            give_way()
 
     def _take(self, wait: bool) -> list[Command] | None:
         """All commands there are, at least one if it may wait; None once one of them was to stop."""
