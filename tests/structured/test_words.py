@@ -63,6 +63,13 @@ def test_every_reference_leads_somewhere() -> None:
                 assert target.removeprefix("#/$defs/") in schema["$defs"]
 
 
+def test_what_is_required_is_described() -> None:
+    for schema in SCHEMAS:
+        for part in parts_of(schema):
+            if "properties" in part and "required" in part:
+                assert set(part["required"]) <= part["properties"].keys(), part
+
+
 def test_bounds_leave_room() -> None:
     for schema in SCHEMAS:
         for part in parts_of(schema):
