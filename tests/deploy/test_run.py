@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,6 @@ def test_a_fleet_of_containers() -> None:
         talking.stdin.write(talk)
         talking.stdin.close()
         assert talking.stdout.readline() == "begun\n"
-        time.sleep(TALK_S / 4)
         run("docker", "kill", "baton-test-decode-1")
         told = json.loads(talking.stdout.readline())
     assert told["answers"] > 10
