@@ -1,6 +1,7 @@
 """The quiz: which questions are asked, how many at once, what counts as right. The fleet is a stand-in."""
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +34,7 @@ class FakeClient:
         return SimpleNamespace(text=answer)
 
 
-async def asked(client: FakeClient, questions: list[tuple[str, tuple[str, ...]]]) -> list[Asked]:
+async def asked(client: FakeClient, questions: Sequence[tuple[str, tuple[str, ...]]]) -> list[Asked]:
     return [each async for each in quiz(client, questions)]  # type: ignore[arg-type]
 
 
