@@ -11,6 +11,8 @@ PROTOS := $(sort $(wildcard protos/baton/v1/*.proto))
 PROTO_OUT ?= .
 CLIENTS := .venv-clients
 PACKAGES := baton common router prefill_worker decode_worker kvtransfer loadtest tests
+# Tests that start processes of their own have the machine to themselves.
+ALONE := tests/clients tests/faults tests/system
 UP ?=
 BENCH ?=
 PEERS ?=
@@ -61,7 +63,8 @@ up: $(SERVES)
 	@$(BIN)/baton up $(UP)
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	@$(BIN)/python -m pytest $(ALONE)
 
 clients: $(CLIENTS)/openai2/.installed $(CLIENTS)/judges/.installed
 	@echo "clients: openai 3" && $(BIN)/python -m pytest tests/clients

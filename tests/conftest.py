@@ -1,6 +1,7 @@
 """Runs `async def` tests on a fresh event loop each, so that no test inherits another's tasks."""
 
 import asyncio
+import gc
 import inspect
 import os
 import signal
@@ -18,8 +19,10 @@ if not Path("/dev/nvidiactl").exists():
 
 
 def pytest_collection_finish() -> None:
-    """What tests start is not to inherit the choice."""
+    """What tests start is not to inherit the choice; what was imported is not looked through after each."""
     os.environ.pop("TRITON_INTERPRET", None)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

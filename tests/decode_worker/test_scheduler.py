@@ -1,6 +1,5 @@
 """The decode scheduler, decision by decision: the way of an attempt that nothing disturbs."""
 
-
 import pytest
 
 from common.engine.messages import Drop, Join, Joined, Refused, Started, StepTokens
