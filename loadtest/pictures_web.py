@@ -18,8 +18,10 @@ from common.types.errors import StartupError
 FOLDER = Path("docs/pictures")
 LOAD_S = 75
 PICTURE_AT_S = 60
-LOAD = ("--rate=4", f"--duration-s={LOAD_S}", "--requests=1000", "--input-tokens=lognormal:180:0.5")
-LOAD += ("--output-tokens=uniform:40:160", "--clip-input=600", "--goodput=ttft:200,tpot:20")
+LOAD = (
+    *("--rate=4", f"--duration-s={LOAD_S}", "--requests=1000", "--input-tokens=lognormal:180:0.5"),
+    *("--output-tokens=uniform:40:160", "--clip-input=600", "--goodput=ttft:200,tpot:20"),
+)
 DARK, LIGHT = "preferredColorScheme=0", "preferredColorScheme=1"
 
 

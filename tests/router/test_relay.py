@@ -10,8 +10,8 @@ from common.text.detokenize import detokenizer
 from common.text.tokenizer import Tokenizer
 from common.types.errors import Cancelled
 from common.types.sampling import FinishReason, SampledToken, TokenLogprobs
-from router.answer import Answer
-from router.relay import MAX_DELTA_TOKENS, MAX_PENDING_TOKENS, MAX_SCORES, Delta, Relay, Scores
+from router.answer import Answer, Delta
+from router.relay import MAX_DELTA_TOKENS, MAX_PENDING_TOKENS, MAX_SCORES, Relay, Scores
 from tests.router.folder import model_folder
 
 STOP, LENGTH = FinishReason.STOP, FinishReason.LENGTH

@@ -54,8 +54,8 @@ async def cluster(
     router: RouterConfig | None = None,
 ) -> AsyncIterator[Cluster]:
     """Ready to serve when entered; every block is back when left."""
-    ports = dict.fromkeys(("grpc", "http", "fleet"), "127.0.0.1:0")
-    router_config = replace(router or RouterConfig(model=""), model=str(model), **ports)
+    free = "127.0.0.1:0"
+    router_config = replace(router or RouterConfig(model=""), model=str(model), grpc=free, http=free, fleet=free)
     base = replace(worker or WorkerConfig(model="", num_blocks=128, token_budget=128), model=str(model), threads=1)
     bugs: list[dict[str, object]] = []
 

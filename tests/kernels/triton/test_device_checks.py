@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from loadtest.gpu import attention_checks, kernels, op_checks, sampling_checks
+from loadtest.gpu.rows import Row
 
 CPU = torch.device("cpu")
 
@@ -44,7 +45,7 @@ def test_a_kernel_that_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not row.good
 
 
-def _rows_of(monkeypatch: pytest.MonkeyPatch) -> list[kernels.Row]:
+def _rows_of(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     first = next(op_checks.op_checks(CPU))
     monkeypatch.setattr(kernels, "checks", lambda device: iter([first]))
     return list(kernels.run(CPU))
