@@ -107,7 +107,7 @@ def _parse(number: int, words: list[str]) -> Key:
     for name in ("requests", "tokens"):
         if name in values and not _NUMBER.fullmatch(values[name]):
             raise BadKeyLine(number, f"{id}: {name} is no whole number above 0")
-    if values.get("admin") or ("tenant" in values and not check_id(values["tenant"])):
+    if ("admin" in values and "admin" not in options) or ("tenant" in values and not check_id(values["tenant"])):
         raise BadKeyLine(number, f"{id}: admin takes no value, and tenant a name like an id")
     return Key(
         id=id,

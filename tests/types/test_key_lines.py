@@ -17,6 +17,7 @@ BAD = {
     f"a sha256:{HASH.upper()}": "no hash",
     f"a sha512:{HASH}": "no hash",
     f"a sha256:{HASH} admin=yes": "admin takes no value",
+    f"a sha256:{HASH} admin=": "admin takes no value",
     f"a sha256:{HASH} admin admin": "one twice",
     f"a sha256:{HASH} requests=1 requests=2": "one twice",
     f"a sha256:{HASH} root": "an option that is not",
