@@ -50,9 +50,18 @@ class FleetView:
         return membership
 
     def report(self, membership: Membership, load: Load, now: float) -> None:
-        before = membership.draining
+        before = membership.draining, membership.doubted
         membership.report(load, now)
-        if membership.draining != before:
+        if (membership.draining, membership.doubted) != before:
+            self._announce()
+
+    def doubt(self, hello: Hello) -> None:
+        """The way to this process broke: nothing is sent there until it is heard of again, or gone. Were it tried once
+        more at once, a request could lose all its attempts to a process that ended a moment ago.
+        """
+        membership = self._members.get(hello.member)
+        if membership is not None and membership.hello.epoch == hello.epoch and not membership.doubted:
+            membership.doubted = True
             self._announce()
 
     def leave(self, membership: Membership, detail: str) -> None:
@@ -96,7 +105,7 @@ class FleetView:
 
     def has_decode(self) -> bool:
         """Whether any member takes new sequences; cheaper than a snapshot."""
-        return any(each.hello.role is Role.DECODE and not each.draining for each in self._members.values())
+        return any(each.hello.role is Role.DECODE and each.takes_work for each in self._members.values())
 
     def place(self, member: Member, need: Need, now: float, on_lost: OnLost, *, computes: bool) -> Placement:
         """Counts an attempt on a member until the placement is closed; raises PeerLost when it is gone already.

@@ -96,6 +96,8 @@ class Membership:
         self.commands: asyncio.Queue[DrainCommand | ResumeCommand | None] = asyncio.Queue()
         self.lost: str | None = None
         self.told_to_drain = False
+        self.doubted = False
+        """The way to it broke; the next report shows that it lives."""
         self._sent: list[Sent] = []
 
     @property
@@ -103,9 +105,14 @@ class Membership:
         """By an operator's wish, or by its own."""
         return self.told_to_drain or self.load.draining or self.load.drained
 
+    @property
+    def takes_work(self) -> bool:
+        return not (self.draining or self.doubted)
+
     def report(self, load: Load, now: float) -> None:
         self.load = load
         self.reported_at = now
+        self.doubted = False
         self._sent = [sent for sent in self._sent if now - sent.at < REPORT_LAG_S]
         self.hashes.difference_update(load.removed_hashes)
         room = max(0, self.hello.num_blocks - len(self.hashes))
@@ -128,7 +135,7 @@ class Membership:
         return Member(
             hello=self.hello,
             load=self.load,
-            draining=self.draining,
+            draining=not self.takes_work,
             num_attempts=len(self.placements),
             sent_tokens=sum(sent.num_tokens for sent in self._sent),
             sent_blocks=sum(sent.num_blocks for sent in self._sent),

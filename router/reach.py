@@ -15,7 +15,7 @@ class Reach:
         self.fleet = fleet
         self.router_epoch = router_epoch
         self.links = Links(dial)
-        self.sessions = Sessions(self.links, router_epoch)
+        self.sessions = Sessions(self.links, router_epoch, fleet.doubt)
         self._introduced: dict[Hello, frozenset[Hello]] = {}
         fleet.watch(self._keep)
 

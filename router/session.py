@@ -7,7 +7,7 @@ stream's end ends all that came over it. Knows nothing of requests.
 import asyncio
 import itertools
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -53,8 +53,11 @@ class _Entry:
 class Session:
     """One stream to one process of a decode member."""
 
-    def __init__(self, member: Hello, router_epoch: int) -> None:
+    def __init__(
+        self, member: Hello, router_epoch: int, on_lost: Callable[[Hello], None] = lambda member: None
+    ) -> None:
         self.member = member
+        self._on_lost = on_lost
         self.ended = False
         self._router_epoch = router_epoch
         self._outgoing: asyncio.Queue[decode_pb2.SessionRequest] = asyncio.Queue()
@@ -171,6 +174,7 @@ class Session:
     def _end(self, cause: PeerLost) -> None:
         self.ended = True
         entries, self._entries = self._entries, {}
+        self._on_lost(self.member)
         if entries:
             _log.warning(
                 "session lost",
@@ -183,9 +187,10 @@ class Session:
 class Sessions:
     """The session to each decode process, opened with the first attempt and again after it ended."""
 
-    def __init__(self, links: Links, router_epoch: int) -> None:
+    def __init__(self, links: Links, router_epoch: int, on_lost: Callable[[Hello], None]) -> None:
         self._links = links
         self._router_epoch = router_epoch
+        self._on_lost = on_lost
         self._sessions: dict[Peer, tuple[Session, asyncio.Task[None]]] = {}
         self._running = Background()
 
@@ -194,7 +199,7 @@ class Sessions:
         open_one = self._sessions.get(peer)
         if open_one is not None and not open_one[0].ended:
             return open_one[0]
-        session = Session(member, self._router_epoch)
+        session = Session(member, self._router_epoch, self._on_lost)
         self._sessions[peer] = (session, self._running.spawn(session.run(self._links.to(member))))
         return session
 

@@ -200,3 +200,23 @@ async def test_a_change_wakes_who_waits_and_who_watches() -> None:
     view.report(membership, load(draining=True), 2.0)
     view.leave(membership, "gone")
     assert heard == [1, 1, 0]
+
+
+async def test_a_member_that_cannot_be_reached_takes_no_work_until_it_is_heard_of() -> None:
+    view = fleet()
+    decode = joined(view, hello("d0", Role.DECODE))
+    assert view.has_decode()
+    view.doubt(hello("d0", Role.DECODE, epoch=2))
+    assert view.has_decode(), "an earlier process of that name is nobody's concern"
+    changed = asyncio.create_task(view.changed())
+    await asyncio.sleep(0)
+    view.doubt(decode.hello)
+    assert not view.has_decode()
+    assert member(view, "d0").draining
+    assert not decode.draining, "operators and the member itself did not say so"
+    await changed
+    changed = asyncio.create_task(view.changed())
+    await asyncio.sleep(0)
+    view.report(decode, load(), 1.0)
+    assert view.has_decode()
+    await changed
