@@ -8,6 +8,7 @@ import pytest
 from baton.v1 import decode_pb2
 from common.net.channel import open_channel
 from common.types.attempt import Attempt, Choice
+from common.types.errors import PeerLost
 from common.types.handoff import FailureKind
 from common.types.ids import AttemptId, Role
 from common.types.sampling import FinishReason, SampledToken, Sampling
@@ -152,3 +153,20 @@ async def _cancelled_run(one: Session) -> None:
         await asyncio.sleep(0)
         running.cancel()
         await running
+
+
+async def test_a_member_is_in_doubt_before_its_attempts_hear_that_the_session_broke() -> None:
+    order: list[str] = []
+    one = Session(hello("d0", Role.DECODE), 9, lambda member: order.append(member.member))
+    one.attach(ATTEMPT, 1, None, lambda event: order.append(type(event).__name__))
+    one._end(PeerLost("decode", "d0", "it broke"))
+    assert order == ["d0", "LegFailed"]
+
+
+async def test_a_broken_session_takes_its_member_out_of_work(tmp_path: Path) -> None:
+    async with rig(tmp_path) as fleet:
+        worker = await fleet.decode()
+        assert fleet.router.fleet.has_decode()
+        fleet.router._reach.sessions.to(worker.member.hello)._end(PeerLost("decode", "d0", "it broke"))
+        assert not fleet.router.fleet.has_decode()
+        await fleet.until(fleet.router.fleet.has_decode)
