@@ -3,6 +3,7 @@
 Owns the way from a plan to tensors and back. Knows nothing of sequences, of who owns a block, or of why.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -13,10 +14,9 @@ import torch
 from common.cache.checksum import block_checksum
 from common.cache.storage import KVStorage
 from common.engine.batch import Batcher
-from common.engine.plan import Sampled, StepPlan, StepResult
+from common.engine.plan import StepPlan, StepResult
 from common.engine.sampler import Sampler
 from common.engine.score import score
-from common.kernels.batch import Batch
 from common.models.decoder import Decoder
 from common.types.sampling import TokenLogprobs
 
@@ -41,12 +41,18 @@ class Runner:
             sources, targets = zip(*plan.copies, strict=True)
             self._storage.tensor[list(targets)] = self._storage.tensor[list(sources)]
         batch = self._batcher.pack(plan.works, plan.num_decode)
+        works, places = sampled_works(plan)
+        scored = any(work.score_ids for work in plan.works)
+        drawn_from = batch.last_rows[works] if len(works) < batch.num_tokens else None
+        if not scored:
+            batch = batch if drawn_from is None else replace(batch, wanted=drawn_from)
         launched = perf_counter()
         hidden = self._decoder.forward(batch, self._storage.tensor)
-        sampled = self._sample(plan, hidden, batch)
+        rows = hidden if not scored or drawn_from is None else hidden[drawn_from]
+        sampled = self._sampler.choose(self._decoder.ranked(rows), places, plan.rows) if works else ()
         kernel_s = perf_counter() - launched
         scores: tuple[tuple[TokenLogprobs, ...], ...] = ()
-        if any(work.score_ids for work in plan.works):
+        if scored:
             firsts = np.cumsum([0, *batch.q_lens]).tolist()
             scores = tuple(
                 score(self._decoder, work, hidden[first:end])
@@ -54,14 +60,6 @@ class Runner:
             )
         checksums = tuple(self._checksum(block) for block in plan.final_blocks)
         return StepResult(sampled, perf_counter() - began, scores, checksums, kernel_s)
-
-    def _sample(self, plan: StepPlan, hidden: torch.Tensor, batch: Batch) -> tuple[Sampled | None, ...]:
-        if not plan.rows:
-            return ()
-        works, places = sampled_works(plan)
-        if len(works) < batch.num_tokens:  # not every token's logits are wanted
-            hidden = hidden[batch.last_rows[torch.tensor(works, device=hidden.device)]]
-        return self._sampler.choose(self._decoder.ranked(hidden), places, plan.rows)
 
     def _checksum(self, block: int) -> int:
         content = self._storage.bytes

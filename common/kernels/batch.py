@@ -40,10 +40,15 @@ class Batch:
     q_lens: tuple[int, ...]
     host_kv_lens: tuple[int, ...]
     num_decode: int
+    wanted: torch.Tensor | None = None  # [R] int64: rows, ascending, whose hidden states are wanted; None: all of them
 
     @property
     def num_tokens(self) -> int:
         return len(self.token_ids)
+
+    @property
+    def num_wanted(self) -> int:
+        return self.num_tokens if self.wanted is None else len(self.wanted)
 
     @property
     def num_sequences(self) -> int:

@@ -55,7 +55,10 @@ class Decoder:
         return self.config.layout(block_tokens, fingerprint, self.dtype)
 
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
-        """`[T, hidden_size]`, normed; `kv` is the pool, `[blocks, layers, 2, kv_heads, block_tokens, head_dim]`."""
+        """The batch's wanted rows, `[R, hidden_size]`, normed; `kv` is the pool.
+
+        A pool is `[blocks, layers, 2, kv_heads, block_tokens, head_dim]`.
+        """
         if self._native is not None:
             return self._native.forward(batch, kv)
         return self._forward(batch, kv)
@@ -79,7 +82,7 @@ class Decoder:
             hidden = kernels.add_rms_norm(hidden, residual, layer.mlp_norm, eps)
             hidden = self._feed_forward(hidden, layer)
             hidden = kernels.add_rms_norm(hidden, residual, next_norms[index], eps)
-        return hidden
+        return hidden if batch.wanted is None else hidden[batch.wanted]
 
     def logits(self, hidden_rows: torch.Tensor) -> torch.Tensor:
         """`[R, hidden_size] -> [R, vocab_size]` float32, for rows of what `forward` returned."""

@@ -19,13 +19,14 @@ struct ChunkItem {
     int64_t sequence, kv_head, first, count;
 };
 
-// What there is to do, the same for all layers of one window. Long tiles come first, so that no member ends late.
+// What there is to do, the same for all layers of one window. Long tiles come first, so that no member ends late. In the
+// last layer a tile begins at the first row that is wanted, and those without one are left out.
 struct Agenda {
     std::vector<DecodeItem> decode;
     std::vector<ChunkItem> chunks;
     int64_t num_parts = 0, num_counters = 0, first_chunk = 0;
 
-    Agenda(const Batch& batch, const Heads& heads) {
+    Agenda(const Batch& batch, const Heads& heads, bool last) {
         first_chunk = decodes(heads.head_dim) ? batch.num_decode : 0;
         for (int64_t row = 0; row < first_chunk; row++)
             for (int64_t head = 0; head < heads.num_kv_heads; head++, num_counters++) {
@@ -36,9 +37,12 @@ struct Agenda {
         const int64_t step = queries_per_tile(heads);
         for (int64_t sequence = first_chunk; sequence < batch.num_sequences; sequence++) {
             const int64_t length = batch.query_starts[sequence + 1] - batch.query_starts[sequence];
-            for (int64_t first = (length - 1) / step * step; first >= 0; first -= step)
-                for (int64_t head = 0; head < heads.num_kv_heads; head++)
-                    chunks.push_back({sequence, head, first, std::min(step, length - first)});
+            for (int64_t first = (length - 1) / step * step; first >= 0; first -= step) {
+                const int64_t end = std::min(first + step, length), row = batch.query_starts[sequence];
+                const int64_t begin = last ? batch.next_wanted(row + first) - row : first;
+                for (int64_t head = 0; head < heads.num_kv_heads && begin < end; head++)
+                    chunks.push_back({sequence, head, begin, end - begin});
+            }
         }
     }
 };
@@ -78,7 +82,7 @@ void attend(Team& team, int member, float* qkv, int64_t stride, const Batch& bat
         attend_part(qkv + item.row * stride, item.row, item.kv_head, item.part, heads, cache, batch, parts,
                     scratch.pending[item.counter], out + item.row * out_stride, start_of(following));
     }
-    if (agenda.chunks.empty()) return;
+    if (agenda.first_chunk == batch.num_sequences) return;
     const int64_t begin = batch.query_starts[agenda.first_chunk], rows = batch.num_tokens - begin;
     for (int64_t row = begin + rows * member / team.size; row < begin + rows * (member + 1) / team.size; row++) {
         for (int64_t head = 0; head < heads.num_heads; head++)

@@ -9,7 +9,7 @@
 namespace baton {
 
 constexpr int64_t KEYS = 128;  // tokens of a tile
-constexpr int64_t TILE_QUERIES = 192;
+constexpr int64_t TILE_QUERIES = 384;
 
 template <class T>
 using Panel = typename Left<T>::Type;
@@ -22,7 +22,7 @@ struct ChunkScratch {
     using P = Panel<T>;
     int64_t rows, depth, width;  // query rows, head size rounded up to pairs and to panels
     P *query, *weights, *keys, *values;
-    float *scores, *product, *out, *peaks, *totals;
+    float *scores, *out, *peaks, *totals;
 
     static int64_t bytes(const Heads& heads) {
         return ChunkScratch(heads, nullptr).lay(heads, nullptr);
@@ -40,11 +40,10 @@ private:
             used += round_up(count * sizeof *pointer, 64);
         };
         take(query, rows * depth);
-        take(weights, rows * KEYS);
+        take(weights, TILE_ROWS * KEYS);
         take(keys, KEYS * depth);
         take(values, KEYS * width);
-        take(scores, rows * KEYS);
-        take(product, TILE_ROWS * PANEL);
+        take(scores, TILE_ROWS * KEYS);
         take(out, rows * width);
         take(peaks, rows);
         take(totals, rows);
@@ -132,37 +131,72 @@ void take_tile(const Cache<T>& cache, const int64_t* table, int64_t kv_head, int
     }
 }
 
-// Hides what a query may not see, and turns scores into weights relative to the row's maximum so far.
-template <class T>
-void weigh(ChunkScratch<T>& scratch, int64_t row, int64_t position, int64_t from, int64_t to, const Heads& heads) {
-    float* scores = scratch.scores + row * KEYS;
-    const int64_t low = first_visible(position, heads.window) - from, high = std::min(position + 1, to) - from;
+constexpr float LOG2_E = 1.44269504f;
+constexpr float HIDDEN = -1e30f;  // far below any score, and still a number
+
+// 2^x for x <= 0, good to a part in 13,000: for weights that are rounded to one in 256.
+inline Vec rough_power(Vec x) {
+#ifdef __AVX512F__
+    const Vec whole = (Vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const Vec rest = x - whole;
+    Vec power = splat(5.517167e-2f);
+    power = power * rest + 2.4261112e-1f;
+    power = power * rest + 6.9326099e-1f;
+    power = power * rest + 9.9992807e-1f;
+    return (Vec)_mm512_scalef_ps((__m512)power, (__m512)whole);
+#else
+    return exponential(x * (1 / LOG2_E));
+#endif
+}
+
+// Turns a row's scores of PANELS panels into weights relative to the row's maximum so far. The row sees tokens
+// [low, high) of them. Scores for bfloat16 are in powers of two, others in powers of e.
+template <int PANELS, class T>
+void weigh(ChunkScratch<T>& scratch, int64_t row, int64_t place, int64_t low, int64_t high, float scale) {
+    constexpr int VECS = PANELS * PANEL / LANES;
+    constexpr bool rough = sizeof(Panel<T>) == 2;
+    const float* scores = scratch.scores + place * KEYS;
     const Vec steps = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const bool whole = low <= 0 && high >= KEYS;
-    Vec scaled[KEYS / LANES], most = splat(scratch.peaks[row]);
-    for (int64_t v = 0; v < KEYS / LANES; v++) {
-        scaled[v] = load(scores + v * LANES) * heads.scale;
-        if (!whole) {
-            const Vec place = steps + (float)(v * LANES);
-            scaled[v] = place < (float)low ? splat(NOTHING) : scaled[v];
-            scaled[v] = place >= (float)high ? splat(NOTHING) : scaled[v];
+    const bool whole = low <= 0 && high >= PANELS * PANEL;
+    const float before = scratch.peaks[row];
+    Vec scaled[VECS], most = splat(before);
+#pragma GCC unroll 8
+    for (int v = 0; v < VECS; v++) scaled[v] = load(scores + v * LANES) * scale;
+    if (!whole) {
+#pragma GCC unroll 8
+        for (int v = 0; v < VECS; v++) {
+            const Vec token = steps + (float)(v * LANES);
+            scaled[v] = token < (float)low ? splat(HIDDEN) : scaled[v];
+            scaled[v] = token >= (float)high ? splat(HIDDEN) : scaled[v];
         }
-        most = larger(scaled[v], most);
     }
-    const float peak = max(most), base = peak == NOTHING ? 0 : peak;
-    float shrink = 1;
-    if (peak != scratch.peaks[row]) shrink = scratch.peaks[row] == NOTHING ? 0 : std::exp(scratch.peaks[row] - base);
+#pragma GCC unroll 8
+    for (int v = 0; v < VECS; v++) most = larger(scaled[v], most);
+    const float peak = max(most), base = peak <= HIDDEN ? 0 : peak;
     Vec total = {};
-    for (int64_t v = 0; v < KEYS / LANES; v++) {
-        Vec weights = exponential(scaled[v] - base);
+#pragma GCC unroll 8
+    for (int v = 0; v < VECS; v++) {
+        const Vec weights = rough ? rough_power(scaled[v] - base) : exponential(scaled[v] - base);
         total += weights;
-        store(scratch.weights + row * KEYS + v * LANES, weights);
+        store(scratch.weights + place * KEYS + v * LANES, weights);
     }
-    scratch.totals[row] = scratch.totals[row] * shrink + sum(total);
     scratch.peaks[row] = peak;
-    if (shrink != 1)
-        for (int64_t i = 0; i < scratch.width; i += LANES)
-            store(scratch.out + row * scratch.width + i, load(scratch.out + row * scratch.width + i) * shrink);
+    if (peak == before) {
+        scratch.totals[row] += sum(total);
+        return;
+    }
+    const float shrink = before <= HIDDEN ? 0 : rough ? std::exp2(before - base) : std::exp(before - base);
+    scratch.totals[row] = scratch.totals[row] * shrink + sum(total);
+    for (int64_t i = 0; i < scratch.width; i += LANES)
+        store(scratch.out + row * scratch.width + i, load(scratch.out + row * scratch.width + i) * shrink);
+}
+
+template <class T, int PANELS = KEYS / PANEL>
+void weigh_panels(int64_t panels, ChunkScratch<T>& scratch, int64_t row, int64_t place, int64_t low, int64_t high, float scale) {
+    if (panels == PANELS)
+        weigh<PANELS>(scratch, row, place, low, high, scale);
+    else if constexpr (PANELS > 1)
+        weigh_panels<T, PANELS - 1>(panels, scratch, row, place, low, high, scale);
 }
 
 // Queries [first, first + count) of the sequence, for one KV head. Rows of `qkv` are the sequence's new tokens, their
@@ -183,25 +217,27 @@ void attend_tile(const float* qkv, int64_t stride, int64_t first, int64_t count,
     }
     std::memset(scratch.out, 0, rows * width * sizeof(float));
     const int64_t end = position + first + count;
+    const float scale = heads.scale * (sizeof(Panel<T>) == 2 ? LOG2_E : 1);
     for (int64_t from = first_visible(position + first, heads.window); from < end; from += KEYS) {
         const int64_t to = std::min(end, from + KEYS);
         take_tile(cache, table, kv_head, from, to, scratch);
         for (int64_t row = 0; row < rows; row += TILE_ROWS) {
             const int64_t tile = std::min<int64_t>(TILE_ROWS, rows - row);
-            for (int64_t p = 0; p < KEYS; p += PANEL)
-                multiply_rows<0>(tile, scratch.query + row * depth, depth, scratch.keys + p * depth, depth,
-                                 scratch.scores + row * KEYS + p, KEYS);
-            for (int64_t r = 0; r < tile; r++)
-                weigh(scratch, row + r, position + first + (row + r) % count, from, to, heads);
-            for (int64_t c = 0; c < width; c += PANEL) {
-                multiply_rows<0>(tile, scratch.weights + row * KEYS, KEYS, scratch.values + c * KEYS, KEYS,
-                                 scratch.product, PANEL);
-                for (int64_t r = 0; r < tile; r++) {
-                    float *sums = scratch.out + (row + r) * width + c, *found = scratch.product + r * PANEL;
-                    store(sums, load(sums) + load(found));
-                    store(sums + LANES, load(sums + LANES) + load(found + LANES));
-                }
+            const int64_t oldest = row % count, newest = oldest + tile > count ? count - 1 : oldest + tile - 1;
+            const int64_t seen = std::min(to, position + first + newest + 1) - from;  // by any of these rows
+            if (seen <= 0) continue;
+            const int64_t panels = (seen + PANEL - 1) / PANEL;
+            for (int64_t p = 0; p < panels; p++)
+                multiply_rows<0>(tile, scratch.query + row * depth, depth, scratch.keys + p * PANEL * depth, depth,
+                                 Store{scratch.scores + p * PANEL, KEYS});
+            for (int64_t r = 0; r < tile; r++) {
+                const int64_t query = position + first + (row + r) % count;
+                weigh_panels(panels, scratch, row + r, r, first_visible(query, heads.window) - from,
+                             std::min(query + 1, to) - from, scale);
             }
+            for (int64_t c = 0; c < width; c += PANEL)
+                multiply_rows<0>(tile, scratch.weights, KEYS, scratch.values + c * KEYS, panels * PANEL,
+                                 Add{scratch.out + row * width + c, width});
         }
     }
     for (int64_t row = 0; row < rows; row++) {

@@ -12,17 +12,17 @@ struct Best {
     float value = -std::numeric_limits<float>::infinity();
     int64_t column = 0;
 
-    void look(const float* sums, int64_t first, int64_t count) {
+    void look(Vec low, Vec high, int64_t first, int64_t count) {
+        const auto at = [&](int64_t i) { return i < LANES ? low[i] : high[i - LANES]; };
         if (count < PANEL) {
-            for (int64_t i = 0; i < count; i++) see(sums[i], first + i);
+            for (int64_t i = 0; i < count; i++) see(at(i), first + i);
             return;
         }
-        const Vec low = load(sums), high = load(sums + LANES);
         if (has_nan(low) || has_nan(high)) value = std::nanf("");
         const float most = max(larger(low, high));
         if (!(most > value)) return;
         value = most;
-        for (column = first; sums[column - first] != most;) column++;
+        for (column = first; at(column - first) != most;) column++;
     }
 
     void see(float sum, int64_t at) {
@@ -33,6 +33,20 @@ struct Best {
     }
 };
 
+struct Logits {
+    float* out;
+    int64_t columns;
+    Best* found;  // of each row, or null
+
+    float* place(int64_t row, int64_t p) const { return out + row * columns + p * PANEL; }
+    void operator()(int64_t row, int64_t p, Vec low, Vec high) const {
+        const int64_t count = std::min(PANEL, columns - p * PANEL);
+        store_some(place(row, p), low, count);
+        if (count > LANES) store_some(place(row, p) + LANES, high, count - LANES);
+        if (found) found[row].look(low, high, p * PANEL, count);
+    }
+};
+
 // `best` and `peaks` may be null; otherwise they get the column and the value of each row's highest entry.
 template <class W>
 void product(Team& team, const void* left, int64_t stride, int64_t rows, const Linear& weight, float* out,
@@ -40,11 +54,8 @@ void product(Team& team, const void* left, int64_t stride, int64_t rows, const L
     using A = typename Left<W>::Type;
     std::vector<Best> found(best ? team.size * rows : 0);
     team.run([&](int member) {
-        linear<W>(team, member, (const A*)left, stride, rows, weight, [&](int64_t row, int64_t p, const float* sums) {
-            const int64_t count = std::min(PANEL, weight.columns - p * PANEL);
-            std::memcpy(out + row * weight.columns + p * PANEL, sums, count * sizeof(float));
-            if (best) found[member * rows + row].look(sums, p * PANEL, count);
-        });
+        const Logits logits{out, weight.columns, best ? found.data() + member * rows : nullptr};
+        linear<W>(team, member, (const A*)left, stride, rows, weight, logits);
     });
     for (int64_t row = 0; best && row < rows; row++) {
         Best whole;

@@ -43,13 +43,25 @@ void pack(const W* weight, const Linear& shape, W* panels) {
 constexpr int AHEAD = 4096;
 constexpr int64_t LEFT_BYTES = 384 << 10;  // of the left side, kept in a core's second-level cache
 
-// Calls finish(row, panel, sums) with 32 sums (bias added) for every row and panel of this member's share.
+// One tile's sums on their way to a member's `finish`.
+template <class Finish>
+struct Tile {
+    const Finish& finish;
+    int64_t row, panel;
+    const float* bias;
+    void operator()(int64_t r, Vec low, Vec high) const {
+        if (bias) low += load(bias), high += load(bias + LANES);
+        finish(row + r, panel, low, high);
+    }
+};
+
+// Calls finish(row, panel, low, high) with 32 sums (bias added) for every row and panel of this member's share;
+// finish.place(row, panel) is where they will go, which is asked for while they are made.
 template <class W, class A, class Finish>
-void linear(Team& team, int member, const A* left, int64_t stride, int64_t rows, const Linear& weight, Finish finish) {
+void linear(Team& team, int member, const A* left, int64_t stride, int64_t rows, const Linear& weight, const Finish& finish) {
     const int64_t count = weight.num_panels();
     const int64_t first = count * member / team.size, end = count * (member + 1) / team.size;
     const int64_t block = std::max<int64_t>(1, LEFT_BYTES / (weight.depth * sizeof(A)) / TILE_ROWS) * TILE_ROWS;
-    alignas(64) float sums[TILE_ROWS * PANEL];
     for (int64_t start = 0; start < rows; start += block) {
         const int64_t stop = std::min(rows, start + block);
         for (int64_t p = first; p < end; p++) {
@@ -57,18 +69,12 @@ void linear(Team& team, int member, const A* left, int64_t stride, int64_t rows,
             for (int64_t row = start, tile; row < stop; row += tile) {
                 const int64_t left_over = stop - row, tiles = (left_over + TILE_ROWS - 1) / TILE_ROWS;
                 tile = (left_over + tiles - 1) / tiles;  // 8 and 8 rather than 12 and 4: short tiles wait on themselves
+                for (int64_t r = 0; r < tile; r++) __builtin_prefetch(finish.place(row + r, p), 1);
+                const Tile<Finish> to{finish, row, p, weight.bias ? weight.bias + p * PANEL : nullptr};
                 if (row == start)
-                    multiply_rows<AHEAD>(tile, left + row * stride, stride, panel, weight.depth, sums, PANEL);
+                    multiply_rows<AHEAD>(tile, left + row * stride, stride, panel, weight.depth, to);
                 else
-                    multiply_rows<0>(tile, left + row * stride, stride, panel, weight.depth, sums, PANEL);
-                for (int64_t r = 0; r < tile; r++) {
-                    float* out = sums + r * PANEL;
-                    if (weight.bias) {
-                        store(out, load(out) + load(weight.bias + p * PANEL));
-                        store(out + LANES, load(out + LANES) + load(weight.bias + p * PANEL + LANES));
-                    }
-                    finish(row + r, p, out);
-                }
+                    multiply_rows<0>(tile, left + row * stride, stride, panel, weight.depth, to);
             }
         }
     }

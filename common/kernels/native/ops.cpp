@@ -11,7 +11,7 @@ void attend_once(Team& team, float* qkv, int64_t stride, const Batch& batch, con
     using A = typename Left<T>::Type;
     const Cache<T> cache{(T*)pool.kv,      pool.block_stride, pool.kv_stride,
                          pool.head_stride, pool.block_tokens, heads.head_dim};
-    const Agenda agenda(batch, heads);
+    const Agenda agenda(batch, heads, false);
     AttentionScratch<T> scratch;
     scratch.grow(agenda, heads, team.size);
     scratch.expect(agenda);

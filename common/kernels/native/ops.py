@@ -22,7 +22,9 @@ def step_of(batch: Batch) -> Step:
         raise ValueError("block tables must be contiguous")
     fields = (batch.token_ids, batch.positions, batch.slot_blocks, batch.slot_offsets, batch.query_starts)
     pointers = [tensor.data_ptr() for tensor in (*fields, batch.kv_lens, tables)]
-    return Step(batch.num_tokens, batch.num_sequences, batch.num_decode, *pointers, tables.shape[1])
+    wanted = None if batch.wanted is None else batch.wanted.data_ptr()
+    sizes = batch.num_tokens, batch.num_sequences, batch.num_decode
+    return Step(*sizes, *pointers, tables.shape[1], batch.num_wanted, wanted)
 
 
 def pool_of(kv: Tensor) -> Pool:

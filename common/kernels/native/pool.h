@@ -1,6 +1,8 @@
 // One layer of the KV pool, and which of its slots the sequences of a step own. Strides count entries.
 #pragma once
 
+#include <algorithm>
+
 #include "vectors.h"
 
 namespace baton {
@@ -28,6 +30,15 @@ struct Batch {
     const int64_t* kv_lens;       // [S]
     const int64_t* block_tables;  // [S, table_stride]
     int64_t table_stride;
+    int64_t num_wanted;
+    const int64_t* wanted;  // rows whose last hidden state is wanted, ascending; null: all of them
+
+    // The first wanted row from `row` on, or `num_tokens`.
+    int64_t next_wanted(int64_t row) const {
+        if (!wanted) return row;
+        const int64_t* found = std::lower_bound(wanted, wanted + num_wanted, row);
+        return found < wanted + num_wanted ? *found : num_tokens;
+    }
 };
 
 // The heads of a model's attention.

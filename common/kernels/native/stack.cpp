@@ -15,6 +15,8 @@ constexpr int64_t FEW_ROWS = 16;  // so few are normed by every member for itsel
 
 bool outside(const Batch& batch, const Model& model, const Pool& pool) {
     bool wrong = false;
+    for (int64_t i = 0; batch.wanted && i < batch.num_wanted; i++)
+        wrong |= (uint64_t)batch.wanted[i] >= (uint64_t)batch.num_tokens || (i && batch.wanted[i] <= batch.wanted[i - 1]);
     for (int64_t i = 0; i < batch.num_tokens; i++) {
         wrong |= (uint64_t)batch.token_ids[i] >= (uint64_t)model.vocab;
         wrong |= (uint64_t)batch.positions[i] >= (uint64_t)model.num_positions;
@@ -27,6 +29,20 @@ bool outside(const Batch& batch, const Model& model, const Pool& pool) {
                      (uint64_t)batch.block_tables[s * batch.table_stride + i] >= (uint64_t)pool.num_blocks;
     return wrong;
 }
+
+// Where a product's sums go: rows of `stride` entries, `width` of them for a panel.
+template <class To, class Take>
+struct Into {
+    To* to;
+    int64_t stride, width;
+    Take take;
+    To* place(int64_t row, int64_t panel) const { return to + row * stride + panel * width; }
+    void operator()(int64_t row, int64_t panel, Vec low, Vec high) const { take(place(row, panel), low, high); }
+};
+
+const auto KEEP = [](float* to, Vec low, Vec high) { Store{to, 0}(0, low, high); };
+const auto SUM_UP = [](float* to, Vec low, Vec high) { Add{to, 0}(0, low, high); };
+const auto GATE = [](auto* to, Vec low, Vec high) { store(to, silu_mul(low, high)); };
 
 }  // namespace
 
@@ -48,9 +64,10 @@ public:
         std::map<int64_t, Agenda> agendas;
         for (int64_t i = 0; i < model.num_layers; i++) {
             const Heads heads = heads_of(model.layers[i]);
-            auto [found, fresh] = agendas.try_emplace(heads.window, batch, heads);
+            auto [found, fresh] = agendas.try_emplace(heads.window, batch, heads, false);
             if (fresh) attention_.grow(found->second, heads, team.size);
         }
+        const Agenda final_agenda(batch, heads_of(model.layers[model.num_layers - 1]), true);
         const int64_t rows = batch.num_tokens;
         widths();
         residual_ = residual_memory_.get<float>(rows * hidden_width_);
@@ -58,8 +75,8 @@ public:
         normed_ = normed_memory_.get<A>(std::max(rows, FEW_ROWS * team.size) * hidden_width_);
         attended_ = attended_memory_.get<A>(rows * attended_width_);
         inner_ = inner_memory_.get<A>(rows * inner_width_);
-        attention_.expect(agendas.at(model.layers[0].window));
-        team.run([&](int member) { pass(team, member, batch, pool, agendas, (A*)out); });
+        attention_.expect(model.num_layers == 1 ? final_agenda : agendas.at(model.layers[0].window));
+        team.run([&](int member) { pass(team, member, batch, pool, agendas, final_agenda, (A*)out); });
     }
 
 private:
@@ -77,14 +94,10 @@ private:
     }
 
     void pass(Team& team, int member, const Batch& batch, const Pool& pool, const std::map<int64_t, Agenda>& agendas,
-              A* out) {
-        const int64_t rows = batch.num_tokens, first = rows * member / team.size, end = rows * (member + 1) / team.size;
-        const auto add = [&](int64_t row, int64_t panel, const float* sums) {
-            float* to = residual_ + row * hidden_width_ + panel * PANEL;
-            store(to, load(to) + load(sums));
-            store(to + LANES, load(to + LANES) + load(sums + LANES));
-        };
-        for (int64_t row = first; row < end; row++) {
+              const Agenda& final_agenda, A* out) {
+        int64_t rows = batch.num_tokens;
+        const Into sum_up{residual_, hidden_width_, PANEL, SUM_UP};
+        for (int64_t row = rows * member / team.size; row < rows * (member + 1) / team.size; row++) {
             const T* from = (const T*)model.embedding + batch.token_ids[row] * model.hidden;
             for (int64_t i = 0; i < model.hidden; i += LANES)
                 store_some(residual_ + row * hidden_width_ + i, load_some(from + i, model.hidden - i), model.hidden - i);
@@ -93,11 +106,10 @@ private:
         for (int64_t index = 0; index < model.num_layers; index++) {
             const Layer& layer = model.layers[index];
             const Heads heads = heads_of(layer);
-            const Agenda& agenda = agendas.at(layer.window);
+            const bool last = index + 1 == model.num_layers;
+            const Agenda& agenda = last ? final_agenda : agendas.at(layer.window);
             const A* normed = norm(team, member, rows, layer.attention_norm);
-            linear<T>(team, member, normed, hidden_width_, rows, layer.qkv, [&](int64_t row, int64_t p, const float* sums) {
-                std::memcpy(qkv_ + row * qkv_width_ + p * PANEL, sums, PANEL * sizeof(float));
-            });
+            linear<T>(team, member, normed, hidden_width_, rows, layer.qkv, Into{qkv_, qkv_width_, PANEL, KEEP});
             team.meet();
             const Cache<T> cache{(T*)pool.kv + index * pool.layer_stride, pool.block_stride, pool.kv_stride,
                                  pool.head_stride, pool.block_tokens, model.head_dim};
@@ -105,20 +117,31 @@ private:
             team.meet();
             if (member == 0) {
                 team.reset();
-                if (index + 1 < model.num_layers) attention_.expect(agendas.at(model.layers[index + 1].window));
+                if (!last) attention_.expect(index + 2 == model.num_layers ? final_agenda : agendas.at(model.layers[index + 1].window));
             }
-            linear<T>(team, member, attended_, attended_width_, rows, layer.o, add);
+            if (last && rows != batch.num_wanted) {
+                if (member == 0) keep_wanted(batch);
+                team.meet();
+                rows = batch.num_wanted;
+            }
+            linear<T>(team, member, attended_, attended_width_, rows, layer.o, sum_up);
             team.meet();
             normed = norm(team, member, rows, layer.mlp_norm);
-            linear<T>(team, member, normed, hidden_width_, rows, layer.gate_up, [&](int64_t row, int64_t p, const float* sums) {
-                store(inner_ + row * inner_width_ + p * LANES, silu_mul(load(sums), load(sums + LANES)));
-            });
+            linear<T>(team, member, normed, hidden_width_, rows, layer.gate_up, Into{inner_, inner_width_, LANES, GATE});
             team.meet();
-            linear<T>(team, member, inner_, inner_width_, rows, layer.down, add);
+            linear<T>(team, member, inner_, inner_width_, rows, layer.down, sum_up);
             team.meet();
         }
-        for (int64_t row = first; row < end; row++)
+        for (int64_t row = rows * member / team.size; row < rows * (member + 1) / team.size; row++)
             rms_norm(residual_ + row * hidden_width_, model.norm, model.hidden, model.eps, out + row * model.hidden);
+    }
+
+    // After the last layer's attention only wanted rows go on: the others have left their keys and values.
+    void keep_wanted(const Batch& batch) {
+        for (int64_t i = 0; i < batch.num_wanted; i++) {
+            std::memmove(residual_ + i * hidden_width_, residual_ + batch.wanted[i] * hidden_width_, hidden_width_ * sizeof(float));
+            std::memmove(attended_ + i * attended_width_, attended_ + batch.wanted[i] * attended_width_, attended_width_ * sizeof(A));
+        }
     }
 
     const A* norm(Team& team, int member, int64_t rows, const float* weight) {

@@ -123,8 +123,8 @@ class NativeStack:
         weakref.finalize(self, library.baton_stack_free, self._pointer).atexit = False  # as in `team.py`
 
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
-        """`[T, hidden_size]`, normed: bfloat16 for such weights, otherwise float32."""
-        out = torch.empty(batch.num_tokens, self._model.hidden, dtype=self._hidden_dtype)
+        """`[R, hidden_size]`, the wanted rows, normed: bfloat16 for such weights, otherwise float32."""
+        out = torch.empty(batch.num_wanted, self._model.hidden, dtype=self._hidden_dtype)
         if kv.dtype != self._dtype:
             raise ValueError("the pool has another dtype than the weights")
         step, pool = step_of(batch), pool_of(kv)
@@ -132,7 +132,7 @@ class NativeStack:
         if self._library.baton_stack_forward(
             self._pointer, team, ctypes.byref(step), ctypes.byref(pool), out.data_ptr()
         ):
-            raise IndexError("the batch names a token, a position or a block that does not exist")
+            raise IndexError("the batch names a token, a position, a row or a block that does not exist")
         return out
 
     def logits(self, rows: torch.Tensor) -> Logits:

@@ -64,6 +64,8 @@ class Step(ctypes.Structure):
         *((name, c_void_p) for name in ("token_ids", "positions", "slot_blocks", "slot_offsets")),
         *((name, c_void_p) for name in ("query_starts", "kv_lens", "block_tables")),
         ("table_stride", c_int64),
+        ("num_wanted", c_int64),
+        ("wanted", c_void_p),
     )
 
 

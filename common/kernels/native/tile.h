@@ -32,9 +32,40 @@ constexpr int64_t depth_step() {
     return sizeof(typename Left<W>::Type) == 2 ? 2 : 1;
 }
 
-// out[rows][..32] = left[rows][depth] x panel. `AHEAD` bytes of the panel are fetched early; 0 when it is in a cache.
-template <int ROWS, int AHEAD, class W>
-inline void multiply(const float* left, int64_t stride, const W* panel, int64_t depth, float* out, int64_t out_stride) {
+// Rows of 32 sums each, stored, or added to what is there.
+struct Store {
+    float* to;
+    int64_t stride;
+    void operator()(int64_t row, Vec low, Vec high) const {
+        store(to + row * stride, low);
+        store(to + row * stride + LANES, high);
+    }
+};
+struct Add {
+    float* to;
+    int64_t stride;
+    void operator()(int64_t row, Vec low, Vec high) const {
+        float* sums = to + row * stride;
+        store(sums, load(sums) + low);
+        store(sums + LANES, load(sums + LANES) + high);
+    }
+};
+
+// A loop over memory, so that registers hold nothing but sums until they are all there.
+template <int ROWS, class Sums, class Finish>
+inline void hand_over(const Sums& low, const Sums& high, const Finish& finish) {
+    Vec sums[ROWS][2];
+#pragma GCC unroll 16
+    for (int row = 0; row < ROWS; row++) sums[row][0] = (Vec)low[row], sums[row][1] = (Vec)high[row];
+#pragma GCC unroll 1
+    for (int row = 0; row < ROWS; row++) finish(row, sums[row][0], sums[row][1]);
+}
+
+// left[rows][depth] x panel; every row's 32 sums go to `finish(row, low, high)`. `AHEAD` bytes of the panel are fetched
+// early; 0 when it is in a cache. Never inlined: constants that a caller keeps in registers for its `finish` would push
+// sums out of theirs, which made a gated product a third slower.
+template <int ROWS, int AHEAD, class W, class Finish>
+__attribute__((noinline)) void multiply(const float* left, int64_t stride, const W* panel, int64_t depth, Finish finish) {
     Vec low[ROWS] = {}, high[ROWS] = {};
     for (int64_t k = 0; k < depth; k++, panel += PANEL) {
         if (AHEAD) {
@@ -49,16 +80,12 @@ inline void multiply(const float* left, int64_t stride, const W* panel, int64_t 
             high[row] += x * second;
         }
     }
-#pragma GCC unroll 16
-    for (int row = 0; row < ROWS; row++) {
-        store(out + row * out_stride, low[row]);
-        store(out + row * out_stride + LANES, high[row]);
-    }
+    hand_over<ROWS>(low, high, finish);
 }
 
 #ifdef __AVX512BF16__
-template <int ROWS, int AHEAD>
-inline void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_t depth, float* out, int64_t out_stride) {
+template <int ROWS, int AHEAD, class Finish>
+__attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_t depth, Finish finish) {
     __m512 low[ROWS], high[ROWS];
 #pragma GCC unroll 16
     for (int row = 0; row < ROWS; row++) low[row] = high[row] = _mm512_setzero_ps();
@@ -78,15 +105,11 @@ inline void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_
             high[row] = _mm512_dpbf16_ps(high[row], x, second);
         }
     }
-#pragma GCC unroll 16
-    for (int row = 0; row < ROWS; row++) {
-        _mm512_storeu_ps(out + row * out_stride, low[row]);
-        _mm512_storeu_ps(out + row * out_stride + LANES, high[row]);
-    }
+    hand_over<ROWS>(low, high, finish);
 }
 #else
-template <int ROWS, int AHEAD>
-inline void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_t depth, float* out, int64_t out_stride) {
+template <int ROWS, int AHEAD, class Finish>
+__attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_t depth, Finish finish) {
     Vec low[ROWS] = {}, high[ROWS] = {};
     for (int64_t k = 0; k < depth; k += 2, panel += 2 * PANEL) {
         if (AHEAD) __builtin_prefetch((const char*)panel + AHEAD);
@@ -104,21 +127,17 @@ inline void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_
             high[row] = high[row] + even * second_even + odd * second_odd;
         }
     }
-#pragma GCC unroll 16
-    for (int row = 0; row < ROWS; row++) {
-        store(out + row * out_stride, low[row]);
-        store(out + row * out_stride + LANES, high[row]);
-    }
+    hand_over<ROWS>(low, high, finish);
 }
 #endif
 
 // The same for any number of rows up to TILE_ROWS.
-template <int AHEAD, class A, class W, int ROWS = TILE_ROWS>
-inline void multiply_rows(int64_t rows, const A* left, int64_t stride, const W* panel, int64_t depth, float* out, int64_t out_stride) {
+template <int AHEAD, int ROWS = TILE_ROWS, class A, class W, class Finish>
+inline void multiply_rows(int64_t rows, const A* left, int64_t stride, const W* panel, int64_t depth, const Finish& finish) {
     if (rows == ROWS)
-        multiply<ROWS, AHEAD>(left, stride, panel, depth, out, out_stride);
+        multiply<ROWS, AHEAD>(left, stride, panel, depth, finish);
     else if constexpr (ROWS > 1)
-        multiply_rows<AHEAD, A, W, ROWS - 1>(rows, left, stride, panel, depth, out, out_stride);
+        multiply_rows<AHEAD, ROWS - 1>(rows, left, stride, panel, depth, finish);
 }
 
 }  // namespace baton
