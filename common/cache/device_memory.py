@@ -5,6 +5,9 @@ import torch
 from common.cache.driver import Driver, DriverError
 from common.types.errors import StartupError
 
+SHARED_UNIT = 2 << 20
+"""Smaller allocations the driver may cut out of one piece, and a handle opens the whole piece: others' memory too."""
+
 
 class DeviceMemory:
     """Zeroed. `tensor` is uint8 and the whole of it."""
@@ -14,7 +17,7 @@ class DeviceMemory:
         self.num_bytes = num_bytes
         self._handle: bytes | None = None
         try:
-            self.pointer = driver.allocate(num_bytes)
+            self.pointer = driver.allocate(-(-num_bytes // SHARED_UNIT) * SHARED_UNIT)
         except DriverError as error:
             raise StartupError(
                 f"{num_bytes / 2**20:.0f} MiB of device memory for the KV pool cannot be had: {error}",

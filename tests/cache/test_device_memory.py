@@ -5,7 +5,7 @@ import ctypes
 import pytest
 import torch
 
-from common.cache.device_memory import DeviceMemory
+from common.cache.device_memory import SHARED_UNIT, DeviceMemory
 from common.cache.driver import CudaDriver, DriverError
 from common.cache.storage import KVStorage
 from common.types.errors import StartupError
@@ -39,6 +39,13 @@ def test_a_handle_is_made_once_and_then_the_memory_stays(driver: FakeDriver) -> 
     assert list(driver.allocated) == [memory.pointer]
     with pytest.raises(RuntimeError, match="closed"):
         _ = memory.content
+
+
+@pytest.mark.parametrize(("wanted", "taken"), [(1, 1), (SHARED_UNIT, 1), (SHARED_UNIT + 1, 2)])
+def test_nobody_elses_memory_is_in_what_a_handle_opens(driver: FakeDriver, wanted: int, taken: int) -> None:
+    memory = DeviceMemory(driver, wanted)
+    assert len(driver.allocated[memory.pointer]) == taken * SHARED_UNIT
+    assert len(memory.content) == wanted
 
 
 def test_another_process_sees_the_same_bytes(driver: FakeDriver) -> None:

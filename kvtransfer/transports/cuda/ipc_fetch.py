@@ -28,10 +28,10 @@ from kvtransfer.transports.unix import dial
 WINDOW_BYTES = 64 << 20
 """Launched at once: large enough that the wait after it is little, small enough that a stop is soon heeded."""
 WHY = {
-    201: "it belongs to this very process",
+    201: "it belongs to this very process, or to one that looks so: containers must share one PID namespace",
     205: "processes in containers must share one IPC namespace",
     217: "its device and this one cannot read each other",
-    219: "its device already has as many peers as it can",
+    711: "its device already has as many peers as it can",
     800: "the driver does not permit it",
     801: "the driver does not support it here",
 }

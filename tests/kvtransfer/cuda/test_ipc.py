@@ -153,7 +153,14 @@ async def test_no_ticket_no_handle() -> None:
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [(205, "one IPC namespace"), (217, "cannot read each other"), (801, "not support"), (999, "the driver refuses")],
+    [
+        (201, "one PID namespace"),
+        (205, "one IPC namespace"),
+        (217, "cannot read each other"),
+        (711, "as many peers as it can"),
+        (801, "not support"),
+        (999, "the driver refuses"),
+    ],
 )
 async def test_a_handle_that_does_not_open_is_a_failure_with_its_reason(code: int, reason: str) -> None:
     machine = FakeMachine()
