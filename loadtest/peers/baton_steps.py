@@ -12,7 +12,7 @@ from statistics import median
 import torch
 
 from common.models.decoder import Decoder
-from loadtest.micro.step import BATCHES, CONTEXT, PROMPTS, Engine
+from loadtest.micro._engine import BATCHES, PROMPTS, Engine
 
 NUM_STEPS = 60
 NUM_PROMPTS = 4
@@ -22,9 +22,7 @@ def main(model: str, threads: int) -> None:
     torch.set_num_threads(threads)
     engine = Engine(Decoder.load(Path(model), "bfloat16"), time.perf_counter)
     for batch in BATCHES:
-        engine.begin(batch, CONTEXT, max(2048, batch + 1))
-        while engine.step()[0] != batch:
-            continue
+        engine.decode(batch)
         seconds = [engine.step()[1] for _ in range(NUM_STEPS)]
         tell(f"decode B={batch} engine", batch / median(seconds[2:]))
     for num_tokens in PROMPTS:

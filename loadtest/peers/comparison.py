@@ -2,15 +2,16 @@
 
     a turn:  baton together, llama.cpp, vLLM, baton apart    then the same again: A B A B
 
-A phase that fails is a line in the results, and the next one begins. When the time is over, what is left is skipped.
+A phase that fails is a line in the results, and the next one begins; a bug is one too, and is raised when all is done.
+When the time is over, what is left is skipped.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from loadtest.peers.loads import Sizes
 from loadtest.peers.referee import referee
 from loadtest.peers.server import NotStarted, Server, running
 
-ENGINE_S = 180.0
-Measure = Callable[[Server, str, int, Sizes], Awaitable[list[Sample]]]
+ENGINE_S = 300.0
+Measure = Callable[[Server, str, int, Sizes], AsyncIterator[Sample]]
 PHASE_FAILURES = (Failed, NotStarted, BatonError, ValueError, TimeoutError, OSError)
 
 
@@ -44,22 +45,28 @@ class Comparison:
     refereed: bool
     say: Callable[[str], None]
     on_change: Callable[[], None]
+    bugs: list[Exception] = field(default_factory=list)
 
     async def run(self) -> None:
         if "C12" in self.wanted:
             for turn in range(self.sizes.starts):
                 await self._phase("start to first token", lambda turn=turn: self._start(turn))  # type: ignore[misc]
-        model, front = self.peers.model, self.front
         for turn in range(self.sizes.turns):
-            await self._engines(turn)
-            fast = self._chosen({"C2": loads.decoding, "C3": loads.prefilling})
-            await self._server(turn, "baton", lambda: baton_together(model, self.cores, front=front), fast)
-            await self._vllm(turn)
-            good = self._chosen({"C7": loads.keeping_goals})
-            await self._server(turn, "baton", lambda: baton_apart(model, front=front), good)
-            await self._server(turn, "baton", lambda: baton_apart(model, front="http"), self._refereed())
-            steady = self._chosen({"C6": loads.undisturbed})
-            await self._server(turn, "baton", lambda: baton_apart(model, mode="handoff", front=front), steady)
+            await self._turn(turn)
+        if self.bugs:
+            raise ExceptionGroup("phases of the comparison have bugs", self.bugs)
+
+    async def _turn(self, turn: int) -> None:
+        model, front = self.peers.model, self.front
+        await self._engines(turn)
+        fast = self._chosen({"C2": loads.decoding, "C3": loads.prefilling})
+        await self._server(turn, "baton", lambda: baton_together(model, self.cores, front=front), fast)
+        await self._vllm(turn)
+        good = self._chosen({"C7": loads.keeping_goals})
+        await self._server(turn, "baton", lambda: baton_apart(model, front=front), good)
+        await self._server(turn, "baton", lambda: baton_apart(model, front="http"), self._refereed())
+        steady = self._chosen({"C6": loads.undisturbed})
+        await self._server(turn, "baton", lambda: baton_apart(model, mode="handoff", front=front), steady)
 
     async def _vllm(self, turn: int) -> None:
         vllm = self.peers.vllm
@@ -110,7 +117,7 @@ class Comparison:
         await self._phase(f"turn {turn + 1}: {made.name}", whole)
 
     async def _measure(self, measure: Measure, server: Server, side: str, turn: int) -> None:
-        for sample in await measure(server, side, turn, self.sizes):
+        async for sample in measure(server, side, turn, self.sizes):
             self._add(sample)
 
     async def _start(self, turn: int) -> None:
@@ -135,6 +142,10 @@ class Comparison:
                 await work()
         except PHASE_FAILURES as failure:
             self._note(f"{name}: {failure or type(failure).__name__}")
+        except Exception as bug:  # noqa: BLE001 - raised again when the other phases have had their turn
+            self.bugs.append(bug)
+            self._note(f"{name}: a bug, {type(bug).__name__}")
+        self.journal.took(name, time.monotonic() - began)
         self.say(f"{name}: {time.monotonic() - began:.0f} s")
         self.on_change()
 

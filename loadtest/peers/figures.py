@@ -46,6 +46,11 @@ def goodput(found: Found) -> float:
     return float(found["request_goodput"])
 
 
+def good_share(found: Found) -> float:
+    """Of all requests, those that kept the limits."""
+    return float(found["good_requests"] / max(1, found["num_prompts"]))
+
+
 def itl_ms(found: Found, share: float) -> float:
     """A percentile over all pauses between messages."""
     pauses = sorted(pause * 1000 for each in found["itls"] for pause in each)

@@ -1,8 +1,8 @@
 """What was measured so far: one sample a line of JSON, written the moment it is there. Survives whatever comes next."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
@@ -35,9 +35,36 @@ class Journal:
         self.lines.append(line)
         self._append({"note": line})
 
+    def took(self, phase: str, seconds: float) -> None:
+        """For whoever plans the next comparison."""
+        self._append({"phase": phase, "seconds": round(seconds, 1)})
+
+    def tell(self, facts: Sequence[str]) -> None:
+        """What all of it was measured on."""
+        self._append({"facts": list(facts)})
+
     def _append(self, entry: dict[str, object]) -> None:
         with self._path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A journal's file, read again."""
+
+    samples: list[Sample] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+
+
+def read(path: Path) -> Kept:
+    """Nothing where there is no such file."""
+    kept = Kept()
+    for line in path.read_text().splitlines() if path.exists() else ():
+        entry = json.loads(line)
+        if "case" in entry:
+            kept.samples.append(Sample(**entry))
+        kept.facts.extend(entry.get("facts", ()))
+    return kept
 
 
 def values(samples: Iterable[Sample], case: str, side: str) -> dict[int, list[float]]:

@@ -11,7 +11,7 @@ VERSION = "import importlib.metadata as m; print(m.version({name!r}))"
 ASK_S = 30.0
 
 
-def facts(peers: Peers, cores: Sequence[int], seconds: float) -> list[str]:
+def facts(peers: Peers, cores: Sequence[int], seconds: float, load: float) -> list[str]:
     """One fact a line."""
     sides = [
         version
@@ -22,13 +22,14 @@ def facts(peers: Peers, cores: Sequence[int], seconds: float) -> list[str]:
         if version
     ]
     return [
-        f"{_processor()}, {len(cores)} cores for everything: servers, client and all",
+        f"{processor()}, {len(cores)} cores for everything: servers, client and all",
         f"model `{peers.model.name}` in bfloat16; peers: {', '.join(sides) or 'none'}",
-        f"took {seconds / 60:.0f} minutes",
+        f"took {seconds / 60:.0f} minutes; load before it began {load:.2f}",
     ]
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name, as far as the machine tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

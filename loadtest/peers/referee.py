@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from common.types.resolve import child_environment
@@ -17,12 +17,12 @@ CASE = f"goodput at {RATE}/s by vllm bench serve"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
-def referee(vllm: Path, model: Path) -> Callable[[Server, str, int, Sizes], Awaitable[list[Sample]]]:
+def referee(vllm: Path, model: Path) -> Callable[[Server, str, int, Sizes], AsyncIterator[Sample]]:
     """The measure, with the client and the tokenizer it uses."""
 
     tokenizer = str(model.absolute())
 
-    async def by_referee(server: Server, side: str, turn: int, sizes: Sizes) -> list[Sample]:
+    async def by_referee(server: Server, side: str, turn: int, sizes: Sizes) -> AsyncIterator[Sample]:
         with tempfile.TemporaryDirectory() as folder:
             argv = (
                 *(str(vllm), "bench", "serve", "--backend", "openai", "--base-url", server.target),
@@ -36,6 +36,7 @@ def referee(vllm: Path, model: Path) -> Callable[[Server, str, int, Sizes], Awai
             found = json.loads((Path(folder) / "result.json").read_text())
         metrics = [(CASE, "request_goodput", "requests/s")]
         metrics += [(f"{key} at {RATE}/s by vllm bench serve", key, "ms") for key in ("median_ttft_ms", "p99_itl_ms")]
-        return [Sample(case, side, turn, float(found[key]), unit) for case, key, unit in metrics]
+        for case, key, unit in metrics:
+            yield Sample(case, side, turn, float(found[key]), unit)
 
     return by_referee

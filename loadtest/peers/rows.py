@@ -3,6 +3,7 @@
 A ratio is taken within a turn, between medians; the row shows the median of the turns' ratios and their range.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -12,14 +13,16 @@ from loadtest.peers.journal import Sample, values
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`most` rows must stay below their number, the others above. Without a peer the row is about Baton alone."""
+    """`most` rows must stay below their number, the others above; a `must` of 0 is none. Without a peer the row is
+    about Baton alone.
+    """
 
     number: str
     what: str
     case: str
     peer: str
-    must: float
-    aim: float
+    must: float = 0.0
+    aim: float = 0.0
     side: str = "baton"
     peer_case: str = ""
     most: bool = False
@@ -38,14 +41,12 @@ ROWS = (
     Row("C3", "prefill tokens/s, 512, engines alone", "prefill 512 engine", VLLM, 1.3, 1.6),
     Row("C3", "prefill tokens/s, 2,048, engines alone", "prefill 2048 engine", VLLM, 1.3, 1.6),
     Row("C6", "ITL p99 while prompts arrive / idle ITL p50", "ITL busy / idle", "", 1.5, 1.2, most=True),
-    Row("C6", "the same of vLLM, for comparison", "ITL busy / idle", "", 0, 0, side=VLLM),
-    Row("C7", "goodput at 1 request/s", "goodput at 1/s", VLLM, 1.3, 2.0),
-    Row("C7", "goodput at 2 requests/s", "goodput at 2/s", VLLM, 1.3, 2.0),
-    Row("C7", "goodput at 3 requests/s", "goodput at 3/s", VLLM, 1.3, 2.0),
-    Row("C7", "best goodput over these rates", "best goodput", VLLM, 1.3, 2.0),
-    Row("C7", "goodput at 2 requests/s, by vllm's client", "goodput at 2/s by vllm bench serve", VLLM, 1.3, 2.0),
+    Row("C6", "the same of vLLM, for comparison", "ITL busy / idle", "", side=VLLM),
+    Row("C7", "goodput, the best over all rates", "best goodput", VLLM, 1.3, 2.0),
+    Row("C7", "goodput at 2 requests/s, by vllm's client", "goodput at 2/s by vllm bench serve", VLLM),
     Row("C12", "start to first token, demo model, s", "start to first token", "", 15, 5, most=True),
 )
+RATE = re.compile(r"goodput at ([\d.]+)/s")
 HEAD = ("", "what", "Baton", "peer", "ratio (spread)", "must", "aim", "")
 
 
@@ -83,8 +84,20 @@ def judge(row: Row, samples: Sequence[Sample]) -> Judged:
     return Judged(row, _middle(own.values()), _middle(peer.values()), figures)
 
 
-def table(samples: Sequence[Sample], rows: Sequence[Row] = ROWS) -> str:
+def rates(samples: Iterable[Sample]) -> list[Row]:
+    """A row for each rate of arrivals. Not judged: at a rate that both sides keep up with, the ratio is 1."""
+    found = sorted({float(match[1]) for sample in samples if (match := RATE.fullmatch(sample.case))})
+    return [Row("C7", f"goodput at {rate:g} requests/s", f"goodput at {rate:g}/s", VLLM) for rate in found]
+
+
+def rows_of(samples: Sequence[Sample]) -> list[Row]:
+    """All there are, in order."""
+    return sorted([*ROWS, *rates(samples)], key=lambda row: int(row.number[1:]))
+
+
+def table(samples: Sequence[Sample], rows: Sequence[Row] = ()) -> str:
     """In Markdown; rows of which nothing was measured are left out."""
+    rows = rows or rows_of(samples)
     judged = [found for found in (judge(row, samples) for row in rows) if found.figures or found.own is not None]
     lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
     lines += [f"| {' | '.join(_cells(found))} |" for found in judged]
@@ -97,21 +110,23 @@ def _cells(found: Judged) -> tuple[str, ...]:
     return (
         row.number,
         row.what + (f" / {row.peer}" if row.peer else ""),
-        _number(found.own),
-        _number(found.peer),
-        _spread(found.figures) if found.figures else "peer was 0" if found.peer == 0 else "-",
+        number(found.own),
+        number(found.peer),
+        spread(found.figures) if found.figures else "peer was 0" if found.peer == 0 else "-",
         f"{limit}{row.must:g}" if row.must else "",
         f"{row.aim:g}" if row.aim else "",
         found.verdict,
     )
 
 
-def _spread(figures: Sequence[float]) -> str:
+def spread(figures: Sequence[float]) -> str:
+    """The median, and the range where there is one."""
     middle = f"**{median(figures):.2f}**"
     return middle if len(figures) == 1 else f"{middle} ({min(figures):.2f} to {max(figures):.2f})"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """As long as it is telling."""
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value < 10 else f"{value:.1f}"

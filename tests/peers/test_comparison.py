@@ -1,11 +1,14 @@
 """The order of things, and what a failure costs: itself, and nothing else."""
 
+import json
 import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from loadtest.peers.__main__ import _parse
+from loadtest.peers.__main__ import _parse, _sheet_name, _sizes
 from loadtest.peers.command import Failed
 from loadtest.peers.comparison import Comparison
 from loadtest.peers.contenders import (
@@ -47,18 +50,19 @@ class Notes:
         self.num_changes += 1
 
 
-async def good(server: Server, side: str, turn: int, sizes: Sizes) -> list[Sample]:
-    return [Sample("good", side, turn, 1.0, "x")]
+async def good(server: Server, side: str, turn: int, sizes: Sizes) -> AsyncIterator[Sample]:
+    yield Sample("good", side, turn, 1.0, "x")
 
 
-async def bad(server: Server, side: str, turn: int, sizes: Sizes) -> list[Sample]:
+async def bad(server: Server, side: str, turn: int, sizes: Sizes) -> AsyncIterator[Sample]:
+    yield Sample("before it went bad", side, turn, 2.0, "x")
     raise Failed("it did not like the load")
 
 
 async def test_a_measure_that_fails_is_a_line_and_the_next_one_runs(tmp_path: Path) -> None:
     notes = Notes(tmp_path)
     await notes.comparison._server(0, "baton", lambda: server(ANSWERS), [bad, good])
-    assert [sample.case for sample in notes.journal.samples] == ["good"]
+    assert [sample.case for sample in notes.journal.samples] == ["before it went bad", "good"]
     assert notes.journal.lines == ["turn 1: fake, bad: it did not like the load"]
     assert notes.num_changes == 3
 
@@ -71,12 +75,29 @@ async def test_a_server_that_does_not_start_is_a_line(tmp_path: Path) -> None:
     assert "no memory" in line
 
 
-async def test_a_bug_of_ours_is_not_hidden(tmp_path: Path) -> None:
-    async def broken(server: Server, side: str, turn: int, sizes: Sizes) -> list[Sample]:
+async def test_a_bug_of_ours_loses_nothing_and_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(server: Server, side: str, turn: int, sizes: Sizes) -> AsyncIterator[Sample]:
         raise ZeroDivisionError
+        yield
 
-    with pytest.raises(ZeroDivisionError):
-        await Notes(tmp_path).comparison._server(0, "baton", lambda: server(ANSWERS), [broken])
+    notes = Notes(tmp_path)
+
+    async def turn(turn: int) -> None:
+        await notes.comparison._server(turn, "baton", lambda: server(ANSWERS), [broken, good])
+
+    monkeypatch.setattr(Comparison, "_turn", lambda self, number: turn(number))
+    with pytest.raises(ExceptionGroup) as raised:
+        await notes.comparison.run()
+    assert raised.group_contains(ZeroDivisionError)
+    assert [sample.case for sample in notes.journal.samples] == ["good"]
+    assert notes.journal.lines == ["turn 1: fake, broken: a bug, ZeroDivisionError"]
+
+
+async def test_how_long_each_phase_took_is_kept(tmp_path: Path) -> None:
+    notes = Notes(tmp_path)
+    await notes.comparison._server(0, "baton", lambda: server(ANSWERS), [good])
+    entries = map(json.loads, (tmp_path / "j.jsonl").read_text().splitlines())
+    assert [entry["phase"] for entry in entries if "phase" in entry] == ["turn 1: fake, good", "turn 1: fake"]
 
 
 async def test_when_the_time_is_over_nothing_is_begun(tmp_path: Path) -> None:
@@ -140,6 +161,19 @@ def test_commands(tmp_path: Path) -> None:
 
 def test_options() -> None:
     assert _parse(["--quick", "--rows", "C1,C7"]).rows == "C1,C7"
-    with pytest.raises(SystemExit):
-        _parse(["--rows", "C99"])
+    for wrong in (["--rows", "C99"], ["--rates", "fast"], ["--rates", "0,1"]):
+        with pytest.raises(SystemExit):
+            _parse(wrong)
     assert QUICK.turns < WHOLE.turns
+
+
+def test_sizes_are_a_chosen_set_with_what_was_asked_for_otherwise() -> None:
+    assert _sizes(_parse([]), 77) == replace(WHOLE, vocab=77)
+    assert _sizes(_parse(["--quick"]), 77) == replace(QUICK, vocab=77)
+    asked = _sizes(_parse(["--turns", "2", "--rates", "1.5,0.5", "--rate-s", "60"]), 77)
+    assert (asked.turns, asked.rates, asked.rate_s) == (2, (0.5, 1.5), 60.0)
+
+
+def test_another_model_has_a_sheet_of_its_own() -> None:
+    assert _sheet_name(Path("peers/models/135m")) == _sheet_name(Path("x/135m-bfloat16")) == "peers-cpu.md"
+    assert _sheet_name(Path("peers/models/350m")) == "peers-cpu-350m.md"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.peers.figures import arrivals, decode_tokens_per_s, itl_ms, prefill_tokens_per_s
+from loadtest.peers.figures import arrivals, decode_tokens_per_s, good_share, itl_ms, prefill_tokens_per_s
 
 
 def found(*requests: tuple[float, float, list[float], int], failed: int = 0) -> dict[str, Any]:
@@ -62,3 +62,8 @@ def test_pauses() -> None:
     assert itl_ms(results, 100) == pytest.approx(50)
     with pytest.raises(ValueError, match="failed"):
         itl_ms(found((0, 1, [], 1)), 50)
+
+
+def test_a_share_is_of_all_requests_and_of_none_it_is_none() -> None:
+    assert good_share({"good_requests": 9, "num_prompts": 12}) == 0.75
+    assert good_share({"good_requests": 0, "num_prompts": 0}) == 0.0

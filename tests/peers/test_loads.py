@@ -1,13 +1,16 @@
 """The loads: which benches they ask for, and what they make of the results. The bench itself is a stand-in here."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from loadtest.peers import loads
-from loadtest.peers.loads import QUICK, WHOLE
+from loadtest.peers.command import Failed
+from loadtest.peers.journal import Sample
+from loadtest.peers.loads import QUICK, WHOLE, Sizes
 from loadtest.peers.server import Server
 
 SERVER = Server("fake", (), "127.0.0.1:1", 1.0)
@@ -19,6 +22,7 @@ class FakeBench:
     def __init__(self, itl_s: float = 0.01, ttft_s: float = 0.1) -> None:
         self.itl_s, self.ttft_s = itl_s, ttft_s
         self.asked: list[dict[str, Any]] = []
+        self.most, self.fails_at = 1.5, "never"
         self.hold = asyncio.Event()
         self.arriving = asyncio.Event()
 
@@ -30,7 +34,9 @@ class FakeBench:
         if options.get("rate") == QUICK.arrival_rate:
             self.arriving.set()
             await self.hold.wait()
-        return [self._result(options) for _ in str(options.get("rate", "")).split(",")]
+        if self.fails_at == options.get("rate", ""):
+            raise Failed("too much")
+        return [self._result(options)]
 
     def _result(self, options: dict[str, Any]) -> dict[str, Any]:
         count, length = int(options.get("requests", 2)), int(options["output_tokens"])
@@ -42,7 +48,9 @@ class FakeBench:
             "input_lens": [int(options["input_tokens"])] * count,
             "output_lens": [length] * count,
             "errors": [""] * count,
-            "request_goodput": 1.5,
+            "request_goodput": min(self.most, float(options.get("rate", 1))),
+            "good_requests": 100 * min(1.0, self.most / float(options.get("rate", 1))),
+            "num_prompts": 100,
         }
         return made | dict.fromkeys(("p50_ttft_ms", "p99_ttft_ms", "p50_tpot_ms", "p99_itl_ms"), 7.0)
 
@@ -56,7 +64,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> FakeBench:
 
 
 async def test_decoding_is_measured_at_each_batch(bench: FakeBench) -> None:
-    samples = await loads.decoding(SERVER, "baton", 0, WHOLE)
+    samples = [sample async for sample in loads.decoding(SERVER, "baton", 0, WHOLE)]
     by_case = {sample.case: sample.value for sample in samples}
     assert by_case == pytest.approx(
         {"decode B=1 served": 100.0, "decode B=8 served": 800.0, "decode B=32 served": 3200.0}
@@ -67,23 +75,60 @@ async def test_decoding_is_measured_at_each_batch(bench: FakeBench) -> None:
 
 
 async def test_prompts_are_measured_at_each_length(bench: FakeBench) -> None:
-    samples = await loads.prefilling(SERVER, "vllm", 1, WHOLE)
+    samples = [sample async for sample in loads.prefilling(SERVER, "vllm", 1, WHOLE)]
     assert [(sample.case, round(sample.value)) for sample in samples] == [
         ("prefill 512 served", 5120),
         ("prefill 2048 served", 20480),
     ]
 
 
+async def hear(samples: AsyncIterator[Sample], told: list[Sample]) -> None:
+    async for sample in samples:
+        told.append(sample)
+
+
+def kept(samples: list[Sample]) -> list[tuple[str, float]]:
+    return [(sample.case, sample.value) for sample in samples if sample.unit == "requests/s"]
+
+
+async def goals(sizes: Sizes) -> list[Sample]:
+    return [sample async for sample in loads.keeping_goals(SERVER, "vllm", 0, sizes)]
+
+
 async def test_goals_are_kept_or_not_at_each_rate(bench: FakeBench) -> None:
-    samples = await loads.keeping_goals(SERVER, "vllm", 0, WHOLE)
-    (asked,) = bench.asked
-    assert (asked["rate"], asked["goodput"]) == ("1,2,3", "ttft:1000,tpot:60")
-    kept = [sample.case for sample in samples if sample.unit == "requests/s"]
-    assert kept == ["goodput at 1/s", "goodput at 2/s", "goodput at 3/s", "best goodput"]
+    bench.most = 1.5
+    samples = await goals(WHOLE)
+    assert [(asked["rate"], asked["goodput"]) for asked in bench.asked] == [
+        (rate, "ttft:1000,tpot:60") for rate in "123"
+    ]
+    told = [("goodput at 1/s", 1.0), ("goodput at 2/s", 1.5), ("goodput at 3/s", 1.5), ("best goodput", 1.5)]
+    assert kept(samples) == told
+
+
+async def test_who_keeps_up_at_the_highest_rate_goes_on(bench: FakeBench) -> None:
+    bench.most = 4.2
+    samples = await goals(replace(WHOLE, rates=(2.5,)))
+    assert [asked["rate"] for asked in bench.asked] == ["2.5", "3.5", "4.5", "5.5"]
+    assert kept(samples)[-1] == ("best goodput", 4.2)
+    assert [asked["warm_up"] for asked in bench.asked] == [3, 0, 0, 0]
+
+
+async def test_nobody_goes_on_for_ever(bench: FakeBench) -> None:
+    bench.most = 1e9
+    await goals(WHOLE)
+    assert bench.asked[-1]["rate"] == "6"
+
+
+async def test_a_rate_that_fails_leaves_the_best_before_it(bench: FakeBench) -> None:
+    bench.most, bench.fails_at = 1.5, "3"
+    told: list[Sample] = []
+    with pytest.raises(Failed):
+        await hear(loads.keeping_goals(SERVER, "vllm", 0, WHOLE), told)
+    assert kept(told) == [("goodput at 1/s", 1.0), ("goodput at 2/s", 1.5), ("best goodput", 1.5)]
 
 
 async def test_streams_are_compared_with_themselves(bench: FakeBench) -> None:
-    samples = await loads.undisturbed(SERVER, "baton", 0, QUICK)
+    samples = [sample async for sample in loads.undisturbed(SERVER, "baton", 0, QUICK)]
     assert {sample.case: round(sample.value, 6) for sample in samples} == {
         "ITL idle p50": 10.0,
         "ITL busy p99": 10.0,
@@ -94,8 +139,10 @@ async def test_streams_are_compared_with_themselves(bench: FakeBench) -> None:
 
 async def test_streams_that_were_left_alone_say_nothing(bench: FakeBench) -> None:
     bench.hold.set()
+    told: list[Sample] = []
     with pytest.raises(ValueError, match="ceased to arrive"):
-        await loads.undisturbed(SERVER, "baton", 0, QUICK)
+        await hear(loads.undisturbed(SERVER, "baton", 0, QUICK), told)
+    assert [sample.case for sample in told] == ["ITL idle p50"]
 
 
 async def test_both_sides_get_the_same_prompts_and_no_two_loads_of_a_turn_do(bench: FakeBench) -> None:
@@ -103,12 +150,14 @@ async def test_both_sides_get_the_same_prompts_and_no_two_loads_of_a_turn_do(ben
     for side in ("baton", "vllm"):
         bench.asked.clear()
         for measure in (loads.decoding, loads.prefilling, loads.keeping_goals):
-            await measure(SERVER, side, 1, WHOLE)
+            async for _ in measure(SERVER, side, 1, WHOLE):
+                continue
         seeds[side] = [asked["seed"] for asked in bench.asked]
     assert seeds["baton"] == seeds["vllm"]
     assert len(set(seeds["baton"])) == len(seeds["baton"])
 
 
 async def test_random_ids_stay_inside_the_models_vocabulary(bench: FakeBench) -> None:
-    await loads.prefilling(SERVER, "baton", 0, replace(QUICK, vocab=4096))
+    async for _ in loads.prefilling(SERVER, "baton", 0, replace(QUICK, vocab=4096)):
+        continue
     assert {asked["vocab_size"] for asked in bench.asked} == {4096}

@@ -33,7 +33,7 @@ def client(folder: Path, code: int = 0) -> Path:
 
 
 async def test_its_figures_are_samples(tmp_path: Path) -> None:
-    samples = await referee(client(tmp_path), tmp_path / "m")(SERVER, "baton", 1, QUICK)
+    samples = [sample async for sample in referee(client(tmp_path), tmp_path / "m")(SERVER, "baton", 1, QUICK)]
     assert [(sample.case, sample.value, sample.unit) for sample in samples] == [
         ("goodput at 2/s by vllm bench serve", 1.25, "requests/s"),
         ("median_ttft_ms at 2/s by vllm bench serve", 90.0, "ms"),
@@ -43,15 +43,16 @@ async def test_its_figures_are_samples(tmp_path: Path) -> None:
 
 
 async def test_its_failure_is_told(tmp_path: Path) -> None:
+    samples = referee(client(tmp_path, code=2), tmp_path / "m")(SERVER, "baton", 1, QUICK)
     with pytest.raises(Failed, match="vllm bench serve failed"):
-        await referee(client(tmp_path, code=2), tmp_path / "m")(SERVER, "baton", 1, QUICK)
+        await anext(samples)
 
 
 def test_facts_name_machine_model_and_peers(tmp_path: Path) -> None:
-    lines = facts(Peers(None, tmp_path / "135m"), (0, 1), 600.0)
+    lines = facts(Peers(None, tmp_path / "135m"), (0, 1), 600.0, 0.25)
     assert "2 cores for everything" in lines[0]
     assert lines[1] == "model `135m` in bfloat16; peers: none"
-    assert lines[2] == "took 10 minutes"
+    assert lines[2] == "took 10 minutes; load before it began 0.25"
 
 
 def test_a_peer_that_does_not_know_its_version_is_named_all_the_same(tmp_path: Path) -> None:
@@ -59,5 +60,5 @@ def test_a_peer_that_does_not_know_its_version_is_named_all_the_same(tmp_path: P
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\nexit 1\n")
     python.chmod(0o755)
-    assert "peers: llama-cpp-python" in facts(Peers(tmp_path, tmp_path / "m"), (0,), 1.0)[1]
-    assert json.dumps(facts(Peers(tmp_path, tmp_path / "m"), (0,), 1.0))
+    assert "peers: llama-cpp-python" in facts(Peers(tmp_path, tmp_path / "m"), (0,), 1.0, 0.0)[1]
+    assert json.dumps(facts(Peers(tmp_path, tmp_path / "m"), (0,), 1.0, 0.0))

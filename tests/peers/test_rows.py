@@ -66,3 +66,19 @@ def test_the_sheet_has_everything_and_the_journal_keeps_it(tmp_path: Path) -> No
     assert "* vLLM is not installed" in sheet
     assert "| decode B=8 | baton | 22.5 x/s | 15, 30 |" in sheet
     assert len((tmp_path / "j.jsonl").read_text().splitlines()) == 4
+
+
+def test_goodput_has_a_row_for_each_rate_and_only_the_best_is_judged() -> None:
+    made = [
+        sample
+        for case in ("goodput at 3/s", "goodput at 1.5/s", "best goodput")
+        for side, value in (("baton", [3.0]), ("vllm", [2.0]))
+        for sample in samples(side, value, case=case)
+    ]
+    lines = table(made).splitlines()[2:]
+    assert [line.split(" | ")[1] for line in lines] == [
+        "goodput, the best over all rates / vllm",
+        "goodput at 1.5 requests/s / vllm",
+        "goodput at 3 requests/s / vllm",
+    ]
+    assert [line.endswith("| >= 1.3 | 2 | met |") for line in lines] == [True, False, False]
