@@ -8,7 +8,7 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`figures` of the repetitions; `must` and `aim` of 0 are none. `most` rows must stay below."""
+    """`figures` of the repetitions; a `must` or an `aim` of 0 is none. `most` rows must stay below."""
 
     number: str
     what: str
@@ -24,17 +24,19 @@ class Measured:
 
     @property
     def verdict(self) -> str:
-        if not self.must:
-            return ""
-        for word, limit in (("aim", self.aim), ("met", self.must)):
-            if (self.figure <= limit) if self.most else (self.figure >= limit):
-                return word
-        return "missed"
+        if self.aim and self._keeps(self.aim):
+            return "aim"
+        if self.must:
+            return "met" if self._keeps(self.must) else "missed"
+        return "short of it" if self.aim else ""
+
+    def _keeps(self, limit: float) -> bool:
+        return (self.figure <= limit) if self.most else (self.figure >= limit)
 
     def cells(self) -> tuple[str, ...]:
         spread = f" ({_short(min(self.figures))} to {_short(max(self.figures))})" if len(self.figures) > 1 else ""
         sign = "<= " if self.most else ">= "
-        limits = (f"{sign}{self.must:g}", f"{self.aim:g}") if self.must else ("", "")
+        limits = (f"{sign}{self.must:g}" if self.must else "", f"{self.aim:g}" if self.aim else "")
         return (self.number, self.what, f"{_short(self.figure)} {self.unit}".strip() + spread, *limits, self.verdict)
 
 

@@ -31,10 +31,12 @@ from common.types.constraint import Constraint
 from common.types.ids import AttemptId
 from common.types.sampling import Sampling
 from decode_worker.scheduler import DecodeScheduler
+from loadtest.micro._rows import Measured
 from loadtest.shapes import SHAPES, random_model
 
 MODELS = Path(".baton/shapes")
 BATCH, PROMPT_TOKENS, BLOCK_TOKENS = 32, 128, 16
+MOST_PERCENT = 5.0
 NUM_STEPS, NUM_FIRST = 40, 5
 MAX_CORPUS_BYTES = 4 << 20
 
@@ -96,8 +98,9 @@ class Side:
         costs.all.append(time.process_time() - all_threads)
 
 
-def run(shape: str = "135m") -> None:
+def run(shape: str = "135m") -> list[Measured]:
     """Prints a line per kind of constraint, greedy and drawn."""
+    rows: list[Measured] = []
     torch.set_num_threads(1)
     decoder = Decoder.load(random_model(shape, MODELS), "bfloat16")
     compiler = Compiler(Vocabulary(learned_tokenizer(SHAPES[shape].vocab), SHAPES[shape].vocab, (1,)))
@@ -120,6 +123,10 @@ def run(shape: str = "135m") -> None:
             every = statistics.median(costs[1].all) - statistics.median(costs[0].all)
             line = f"  {name:<16}{draw:<8}{step * 1e3:8.2f} ms"
             print(f"{line}  {own * 1e3:8.2f} ms {own / step:6.1%}         {every * 1e3:8.2f} ms {every / step:6.1%}")
+            for title, cost in (("engine's thread", own), ("all threads", every)):
+                what = f"masks: {name}, {draw}, B={BATCH}, {title}, of a step"
+                rows.append(Measured("", what, (100 * cost / step,), "%", MOST_PERCENT, most=True))
+    return rows
 
 
 def learned_tokenizer(vocabulary: int) -> Tokenizer:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from loadtest.micro._all import NAMES
+from loadtest.micro._all import RUNS
 from loadtest.micro._rows import Measured, dumped, loaded, markdown
 
 AT_LEAST = Measured("C8", "copy / memcpy", (0.7, 0.9, 0.85), "", 0.8, 0.95)
 AT_MOST = Measured("C5", "outside kernels", (6.0,), "%", 5, 2, most=True)
+AIMED = Measured("C11", "frames", (2.0,), "us", aim=1, most=True)
 PLAIN = Measured("", "scheduler", (12.0, 1234.5), "us")
 
 
@@ -19,6 +20,9 @@ PLAIN = Measured("", "scheduler", (12.0, 1234.5), "us")
         (AT_MOST, (2.0,), "aim"),
         (AT_MOST, (5.0,), "met"),
         (AT_MOST, (5.1,), "missed"),
+        (AIMED, (0.9,), "aim"),
+        (AIMED, (1.1,), "short of it"),
+        (Measured("C8", "copies", (3.1,), "", 3), (3.0,), "met"),
         (PLAIN, (1.0,), ""),
     ],
 )
@@ -40,7 +44,7 @@ def test_rows_travel_between_processes() -> None:
     assert loaded(dumped(rows)) == rows
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", {run[0] for run in RUNS})
 def test_everything_that_is_run_exists(name: str) -> None:
     module = pytest.importorskip(f"loadtest.micro.{name}")
     assert callable(module.run)
