@@ -18,18 +18,20 @@ from common.types.ids import AttemptId
 from kvtransfer.transports.bind import listen_on
 from kvtransfer.transports.contract import Lends, TransportFailed
 from kvtransfer.transports.cuda.device_pool import DevicePool
-from kvtransfer.transports.cuda.nccl_library import ID_BYTES, Communicator, Nccl, NcclLibrary
+from kvtransfer.transports.cuda.nccl_library import Communicator, Nccl, NcclLibrary
 from kvtransfer.transports.digests import DEVICE_SUM
 from kvtransfer.transports.frames import REQUEST, Kind, RequestHead, attempt_key, pack_frame
 from kvtransfer.transports.hello import Doorkeeper, Malformed, Refusal, Welcome
 from kvtransfer.transports.listener import Listener
 from kvtransfer.transports.sockets import readable, receive, send_vector, tune
 
-OFFER = struct.Struct(f"<16s{ID_BYTES}s")
+IDENTITY = struct.Struct("<16s")
 WINDOW_BYTES = 64 << 20
 LENDER, FETCHER = 0, 1
 READY = b"\x01"
-"""What a fetcher says before it joins: one that finds it cannot, hangs up instead."""
+"""What a fetcher says before it is told the communicator's name: one that finds it cannot join hangs up instead. A name
+has a thread and a socket of NCCL's behind it, which end only once everybody has joined.
+"""
 
 
 def window_blocks(block_bytes: int) -> int:
@@ -88,12 +90,13 @@ class NcclLender:
         if self._library is None:
             raise RuntimeError("a connection came before the start")
         tune(sock)
-        id = await asyncio.to_thread(self._library.new_id)
-        offer = OFFER.pack(self._pool.driver.identity, id)
-        await send_vector(sock, [memoryview(welcome.pack() + offer)], self._stall_s)
+        offer = welcome.pack() + IDENTITY.pack(self._pool.driver.identity)
+        await send_vector(sock, [memoryview(offer)], self._stall_s)
         async with asyncio.timeout(self._stall_s):
             if await receive(sock, len(READY)) != READY:
                 return
+        id = await asyncio.to_thread(self._library.new_id)
+        await send_vector(sock, [memoryview(id)], self._stall_s)
         device = self._pool.blocks.device
         try:
             joined = await asyncio.to_thread(self._library.join, id, LENDER, device, self._stall_s)

@@ -20,8 +20,8 @@ from common.types.ids import AttemptId
 from common.types.kv import Pair
 from kvtransfer.transports.contract import FetchReport, TransportFailed, check_pairs
 from kvtransfer.transports.cuda.device_pool import DevicePool
-from kvtransfer.transports.cuda.nccl import FETCHER, OFFER, READY, window_blocks
-from kvtransfer.transports.cuda.nccl_library import Communicator, Nccl, NcclLibrary
+from kvtransfer.transports.cuda.nccl import FETCHER, IDENTITY, READY, window_blocks
+from kvtransfer.transports.cuda.nccl_library import ID_BYTES, Communicator, Nccl, NcclLibrary
 from kvtransfer.transports.frames import FRAME, attempt_key, frame_status, pack_probe, pack_request
 from kvtransfer.transports.hello import Hello, Malformed, refusal_text
 from kvtransfer.transports.lane import Copy, Lane, Outcome
@@ -65,10 +65,11 @@ class NcclFetcher:
             raise TransportFailed("the lender cannot be reached") from error
         try:
             async with asyncio.timeout(stall_s):
-                identity, id = OFFER.unpack(await receive(sock, OFFER.size))
-            if identity == own.driver.identity:
-                raise TransportFailed("both pools lie on one device, where NCCL has no way")
-            await asyncio.get_running_loop().sock_sendall(sock, READY)
+                (identity,) = IDENTITY.unpack(await receive(sock, IDENTITY.size))
+                if identity == own.driver.identity:
+                    raise TransportFailed("both pools lie on one device, where NCCL has no way")
+                await asyncio.get_running_loop().sock_sendall(sock, READY)
+                id = await receive(sock, ID_BYTES)
             joined = await asyncio.to_thread(known.join, id, FETCHER, own.blocks.device, stall_s)
         except (TimeoutError, OSError, Disconnected) as error:
             sock.close()
@@ -145,34 +146,45 @@ class NcclFetcher:
     def _receive(self, count: int, targets: list[int] | None) -> list[int]:
         """The blocks' checksums, once they are in the own pool; without targets they are thrown away."""
         own, device = self._own, self._own.blocks.device
-        overdue = threading.Timer(self._stall_s, self._communicator.abort)
-        overdue.start()
-        try:
-            with torch.inference_mode(), self._queue.order():
-                if self._staged is None:
-                    self._staged = torch.empty(self._window, own.block_bytes, dtype=torch.uint8, device=device)
-                staged = self._staged[:count]
-                self._communicator.receive(staged.data_ptr(), staged.numel(), self._queue.stream)
-                self._queue.wait()
-                if overdue.finished.is_set():
-                    raise TransportFailed("the lender stopped sending")
-                if self._broken:  # aborted: what lies in staging is whatever had come
-                    raise TransportFailed(self._broken)
-                sums = torch.empty(count, dtype=torch.int64, device=device)
-                ids = own.upload(targets if targets is not None else list(range(count)))
-                into = own.blocks if targets is not None else staged
-                kernels = block_kernels(device)
-                if targets is None:
-                    kernels.copy_blocks(staged, ids, into, ids, sums)
-                else:
-                    kernels.scatter_blocks(staged, into, ids, sums)
-                host = torch.empty(count, dtype=torch.int64, pin_memory=sums.is_cuda)
-                host.copy_(sums, non_blocking=True)
-                self._queue.wait()
-        finally:
-            overdue.cancel()
+        with torch.inference_mode(), self._queue.order():
+            if self._staged is None:
+                self._staged = torch.empty(self._window, own.block_bytes, dtype=torch.uint8, device=device)
+            staged = self._staged[:count]
+            self._arrive(staged)
+            sums = torch.empty(count, dtype=torch.int64, device=device)
+            ids = own.upload(targets if targets is not None else list(range(count)))
+            kernels = block_kernels(device)
+            if targets is None:
+                kernels.copy_blocks(staged, ids, staged, ids, sums)
+            else:
+                kernels.scatter_blocks(staged, own.blocks, ids, sums)
+            host = torch.empty(count, dtype=torch.int64, pin_memory=sums.is_cuda)
+            host.copy_(sums, non_blocking=True)
+            self._queue.wait()
         found: list[int] = host.numpy().view(np.uint64).tolist()
         return found
+
+    def _arrive(self, staged: torch.Tensor) -> None:
+        """Returns once all of it is there. What ends the wait is noted before the wait can end by it."""
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self._communicator.abort()
+
+        overdue = threading.Timer(self._stall_s, give_up)
+        overdue.start()
+        try:
+            self._communicator.receive(staged.data_ptr(), staged.numel(), self._queue.stream)
+            self._queue.wait()
+        except TransportFailed as failure:
+            raise TransportFailed("the lender stopped sending" if late.is_set() else failure.reason) from failure
+        finally:
+            overdue.cancel()
+        if late.is_set():
+            raise TransportFailed("the lender stopped sending")
+        if self._broken:  # aborted: what lies in staging is whatever had come
+            raise TransportFailed(self._broken)
 
     def _sample(self, num_blocks: int) -> float:
         started = time.perf_counter()

@@ -24,11 +24,12 @@ class Pipe:
 
 @dataclass(eq=False)
 class FakeNccl:
-    """`swallow` loses whatever is sent; `absent` lets nobody join."""
+    """`swallow` loses whatever is sent; `absent` lets nobody join; `lingering` holds an abort back once receives ended."""
 
     pipes: dict[bytes, Pipe] = field(default_factory=dict)
     swallow: bool = False
     absent: bool = False
+    lingering: threading.Event | None = None
 
     def new_id(self) -> bytes:
         id = secrets.token_bytes(ID_BYTES)
@@ -71,3 +72,5 @@ class FakeCommunicator:
         with self.pipe.changed:
             self.pipe.aborted = True
             self.pipe.changed.notify_all()
+        if self.nccl.lingering is not None:  # a receive ends on the device before the call that ends it does
+            self.nccl.lingering.wait(60)

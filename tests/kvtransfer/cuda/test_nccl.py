@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -136,6 +137,16 @@ async def test_a_lender_that_stops_sending_is_not_waited_for(monkeypatch: pytest
             await rig.fetcher.fetch(ATTEMPT, device_pairs(rig.source, [1], [1]))
 
 
+async def test_half_a_window_reaches_no_pool_however_long_the_abort_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rigged(monkeypatch, stall_s=0.2) as rig:
+        before = octets(rig.own).copy()
+        rig.library.swallow, rig.library.lingering = True, threading.Event()
+        with pytest.raises(TransportFailed, match="stopped sending"):
+            await rig.fetcher.fetch(ATTEMPT, device_pairs(rig.source, range(4), range(4)))
+        assert np.array_equal(octets(rig.own), before)
+        rig.library.lingering.set()
+
+
 async def test_a_fence_ends_a_copy_that_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     async with rigged(monkeypatch, stall_s=1000.0) as rig:
         before = octets(rig.own).copy()
@@ -160,6 +171,7 @@ async def test_one_device_has_no_way_to_itself() -> None:
     with pytest.raises(TransportFailed, match="on one device"):
         await NcclFetcher.connect(lender.endpoint(), hello(lender), own, library=library)
     await lender.close()
+    assert not library.pipes, "a name would wait for both sides for ever"
 
 
 async def test_a_side_that_does_not_join_is_given_up() -> None:
