@@ -14,7 +14,12 @@ from common.types.device import parse_device
 from common.types.errors import StartupError
 from common.types.kv import KVLayout
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp8": torch.float8_e4m3fn,
+}
 _F_SEAL_FUTURE_WRITE = 0x10  # Linux 5.1; Python's fcntl does not name it yet
 
 

@@ -89,7 +89,8 @@ def boot(
     cores = parse_cores(config.cores)
     dtype = model.resolve_dtype(config.dtype)
     fingerprint = model_fingerprint(folder)
-    layout = model.layout(config.block_tokens, fingerprint, dtype)
+    layout = model.layout(config.block_tokens, fingerprint, dtype, config.kv_dtype)
+    _check_kv(layout, dtype, where)
     _check_weights_fit(folder, dtype, free())
     device = ground.driver.device if ground else torch.device(CPU)
     voice.phase("kernels")
@@ -97,7 +98,7 @@ def boot(
     voice.phase("load")
     parameters = load_parameters(folder, model, TORCH_DTYPES[dtype], device, voice.progress)
     voice.phase("pack")
-    decoder = Decoder(model, dtype, device, parameters)
+    decoder = Decoder(model, dtype, device, parameters, layout.dtype)
     if ground is None:
         share, room = CPU_SHARE, free() - _workspace_bytes(model, limits)
     else:
@@ -163,6 +164,20 @@ def _limits(config: WorkerConfig, model: ModelConfig) -> Limits:
             "Lower max_model_tokens, or leave it out",
         )
     return Limits(config.token_budget, config.max_sequences, config.max_model_tokens or model.max_tokens)
+
+
+def _check_kv(layout: KVLayout, dtype: str, where: Device) -> None:
+    if not where.is_cuda and layout.dtype != dtype:
+        raise StartupError(
+            f"a CPU keeps KV in the type it computes in: kv_dtype is {layout.dtype}, and the model computes in {dtype}",
+            "Leave kv_dtype out, or compute on a GPU",
+        )
+    if layout.block_bytes % 8:
+        raise StartupError(
+            f"a KV block of {layout.block_tokens} tokens takes {layout.block_bytes} bytes as {layout.dtype}, and "
+            "blocks travel in words of 8",
+            "Take block_tokens that are a multiple of 4",
+        )
 
 
 def _check_weights_fit(folder: Path, dtype: str, free_bytes: int) -> None:

@@ -45,9 +45,9 @@ def describe_pool(layout: KVLayout, limits: Limits, num_blocks: int) -> str:
     num_tokens = num_blocks * layout.block_tokens
     length = min(_AVERAGE_TOKENS, limits.max_model_tokens)
     return (
-        f"KV pool: {num_blocks} blocks of {layout.block_tokens} tokens = {num_tokens} tokens, "
-        f"{_mib(num_blocks, layout)} MiB; room for {num_tokens / length:.1f} sequences of {length} tokens, "
-        f"at most {limits.max_sequences} run together"
+        f"KV pool: {num_blocks} blocks of {layout.block_tokens} tokens = {num_tokens} tokens "
+        f"of {layout.token_bytes} bytes ({layout.dtype}), {_mib(num_blocks, layout)} MiB; "
+        f"room for {num_tokens / length:.1f} sequences of {length} tokens, at most {limits.max_sequences} run together"
     )
 
 

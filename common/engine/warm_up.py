@@ -4,6 +4,7 @@ Writes into blocks that nobody owns yet. Knows nothing of schedulers.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from common.engine.limits import Limits
 from common.engine.plan import SampleRow, StepPlan, StepResult, Work
@@ -17,8 +18,9 @@ _BRIEF_S = 1.0
 _SAMPLINGS = (
     Sampling(temperature=0.0),
     Sampling(logprobs=1),
-    Sampling(top_k=20, top_p=0.9, repetition_penalty=1.1),
+    Sampling(top_k=20, top_p=0.9, repetition_penalty=1.1, logit_bias=((0, 1.0),), min_tokens=2, stop_token_ids=(0,)),
 )
+_LARGEST = replace(_SAMPLINGS[-1], logprobs=20)  # its logits are copied, and copied again to tell how likely it was
 
 
 def warm_up(
@@ -46,7 +48,9 @@ def largest_steps(limits: Limits, layout: KVLayout, num_blocks: int) -> tuple[St
 
 
 def _plan(works: list[Work]) -> StepPlan:
-    rows = [SampleRow(place, AttemptId("warm-up", 0), 0, 1, _SAMPLINGS[-1], (0, 0), 1) for place in range(len(works))]
+    # one row that asks for nothing: were they all alike, the others' logits would not have to be picked out
+    kinds = [_SAMPLINGS[0], *[_LARGEST] * (len(works) - 1)] if len(works) > 1 else [_LARGEST]
+    rows = [SampleRow(place, AttemptId("warm-up", 0), 0, 1, kind, (0, 0), 1) for place, kind in enumerate(kinds)]
     return StepPlan(tuple(works), tuple(rows), sum(len(work.token_ids) == 1 for work in works))
 
 

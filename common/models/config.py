@@ -98,15 +98,15 @@ class ModelConfig:
             raise ModelError(f"dtype {requested!r} is not supported", f"Supported: auto, {', '.join(DTYPE_BYTES)}.")
         return requested
 
-    def layout(self, block_tokens: int, fingerprint: str, dtype: str = "auto") -> KVLayout:
-        """How this model's KV blocks are laid out."""
+    def layout(self, block_tokens: int, fingerprint: str, dtype: str = "auto", kv_dtype: str = "auto") -> KVLayout:
+        """How this model's KV blocks are laid out, when it computes in `dtype`."""
         return KVLayout(
             model=fingerprint,
             num_layers=self.num_layers,
             num_kv_heads=self.num_kv_heads,
             block_tokens=block_tokens,
             head_dim=self.head_dim,
-            dtype=self.resolve_dtype(dtype),
+            dtype=self.resolve_dtype(dtype) if kv_dtype == "auto" else kv_dtype,
         )
 
 

@@ -22,11 +22,17 @@ TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16":
 
 
 class Decoder:
-    """A loaded model, and the owner of its parameters. Nothing in it changes after loading; one thread runs it."""
+    """A loaded model, and the owner of its parameters. Nothing in it changes after loading; one thread runs it.
 
-    def __init__(self, config: ModelConfig, dtype: str, device: torch.device, parameters: Parameters) -> None:
+    KV is kept in the dtype it computes in, or in `kv_dtype`.
+    """
+
+    def __init__(
+        self, config: ModelConfig, dtype: str, device: torch.device, parameters: Parameters, kv_dtype: str = "auto"
+    ) -> None:
         self.config = config
         self.dtype = dtype
+        self.kv_dtype = dtype if kv_dtype == "auto" else kv_dtype
         self.device = device
         self.weight_bytes = parameters.num_bytes
         self._parameters = parameters
@@ -42,17 +48,19 @@ class Decoder:
         dtype: str = "auto",
         device: str | torch.device = "cpu",
         progress: Progress | None = None,
+        kv_dtype: str = "auto",
     ) -> "Decoder":
         """Reads a Hugging Face folder; `progress` hears (bytes read, bytes in all)."""
         folder = Path(folder)
         config = ModelConfig.load(folder)
         name = config.resolve_dtype(dtype)
         device = torch.device(device)
-        return cls(config, name, device, load_parameters(folder, config, TORCH_DTYPES[name], device, progress))
+        parameters = load_parameters(folder, config, TORCH_DTYPES[name], device, progress)
+        return cls(config, name, device, parameters, kv_dtype)
 
     def layout(self, block_tokens: int, fingerprint: str) -> KVLayout:
         """How this model's KV lies in a pool."""
-        return self.config.layout(block_tokens, fingerprint, self.dtype)
+        return self.config.layout(block_tokens, fingerprint, self.dtype, self.kv_dtype)
 
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
         """The batch's wanted rows, `[R, hidden_size]`, normed; `kv` is the pool.
@@ -96,12 +104,15 @@ class Decoder:
         return Logits.of(self.logits(hidden_rows)) if self._native is None else self._native.logits(hidden_rows)
 
     def _pack(self) -> NativeStack | None:
-        """All layers as one native op where there are native kernels; the parameters are emptied into it."""
+        """All layers as one native op where there are native kernels; the parameters are emptied into it.
+
+        They know no KV of another type than they compute in.
+        """
         config, parameters = self.config, self._parameters
         shape = StackShape(
             config.num_heads, config.num_kv_heads, config.head_dim, config.norm_eps, tuple(config.windows)
         )
-        library = native_library(self.device)
+        library = native_library(self.device) if self.kv_dtype == self.dtype else None
         if library is None or not shape.supports(config.hidden_size, config.intermediate_size):
             return None
         rope = (self._cos, self._sin)

@@ -17,6 +17,7 @@ GRPC = "127.0.0.1:50051"
 FLEET = "127.0.0.1:50052"
 HTTP = "127.0.0.1:8000"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+KV_DTYPES = (*DTYPES, "fp8")
 DEVICE_SHARE = 0.9  # of a device's memory: the driver and others keep some
 HOST_TRANSPORTS = ("shm", "tcp")
 TRANSPORTS = ("cuda_ipc", *HOST_TRANSPORTS)
@@ -86,7 +87,8 @@ class WorkerConfig:
         default=DEVICE_SHARE,
         metadata=about("of a device's memory, the part this worker may use", "X", least=0.01, most=1),
     )
-    dtype: str = field(default="auto", metadata=about("of weights and KV", "TYPE", choices=DTYPES))
+    dtype: str = field(default="auto", metadata=about("of the weights", "TYPE", choices=DTYPES))
+    kv_dtype: str = field(default="auto", metadata=about("of KV, on a GPU", "TYPE", choices=KV_DTYPES))
     kv_memory: int = field(default=0, metadata=about("memory for KV blocks, such as 2GiB, or auto", size=True))
     num_blocks: int = field(default=0, metadata=about("KV blocks; 0 is what fits kv-memory", "N", least=0))
     block_tokens: int = field(default=16, metadata=about("tokens a KV block holds", "N", least=1))
@@ -130,7 +132,8 @@ class UpConfig:
     devices: tuple[str, ...] = field(
         default=("cpu",), metadata=about("where to compute; workers take them in turn", "cpu|cuda[:N],...", device=True)
     )
-    dtype: str = field(default="auto", metadata=about("of weights and KV", "TYPE", choices=DTYPES))
+    dtype: str = field(default="auto", metadata=about("of the weights", "TYPE", choices=DTYPES))
+    kv_dtype: str = field(default="auto", metadata=about("of KV, on a GPU", "TYPE", choices=KV_DTYPES))
     kv_memory: int = field(default=0, metadata=about("memory for KV blocks of each worker, such as 2GiB", size=True))
     threads: int = field(default=0, metadata=about("threads of each worker; 0 shares the cores out", "N", least=0))
     pin: bool = field(default=True, metadata=about("each worker gets its own cores if they suffice"))

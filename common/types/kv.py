@@ -7,6 +7,8 @@ from common.types.ids import AttemptId
 from common.types.sampling import SampledToken
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+KV_DTYPE_BYTES = {**DTYPE_BYTES, "fp8": 1}
+"""What KV can be kept in; fp8 is e4m3 as it is, without scales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class KVLayout:
 
     @property
     def token_bytes(self) -> int:
-        return self.num_layers * 2 * self.num_kv_heads * self.head_dim * DTYPE_BYTES[self.dtype]
+        return self.num_layers * 2 * self.num_kv_heads * self.head_dim * KV_DTYPE_BYTES[self.dtype]
 
     @property
     def block_bytes(self) -> int:

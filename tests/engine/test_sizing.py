@@ -61,7 +61,7 @@ def test_a_model_of_short_contexts_needs_a_small_pool_only() -> None:
 
 def test_the_line_for_the_operator() -> None:
     assert describe_pool(LAYOUT, LIMITS, 640) == (
-        "KV pool: 640 blocks of 16 tokens = 10240 tokens, 10 MiB; room for 10.0 sequences of 1024 tokens, "
-        "at most 8 run together"
+        "KV pool: 640 blocks of 16 tokens = 10240 tokens of 1024 bytes (bfloat16), 10 MiB; "
+        "room for 10.0 sequences of 1024 tokens, at most 8 run together"
     )
     assert "0.25 MiB" in describe_pool(LAYOUT, LIMITS, 16)

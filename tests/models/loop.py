@@ -13,7 +13,8 @@ from common.models.decoder import Decoder
 def poisoned_pool(decoder: Decoder, num_blocks: int, block_tokens: int) -> torch.Tensor:
     """A pool of NaN: whatever is read before it was written shows."""
     layout = decoder.layout(block_tokens, "test")
-    return torch.full((num_blocks, *layout.block_shape), torch.nan, dtype=getattr(torch, layout.dtype))
+    dtype = torch.float8_e4m3fn if layout.dtype == "fp8" else getattr(torch, layout.dtype)
+    return torch.full((num_blocks, *layout.block_shape), torch.nan).to(dtype)
 
 
 @dataclass

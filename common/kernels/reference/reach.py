@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from common.kernels.batch import Batch
+from common.kernels.reference.fp8 import FP8
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _decode_group(batch: Batch, rows: list[int], cache: torch.Tensor, window: in
         hidden |= positions < ends - window
     if not hidden.any():
         return DecodeGroup(index, gather, None, None)
-    mask = torch.zeros(hidden.shape, dtype=cache.dtype, device=device).masked_fill_(hidden, -torch.inf)
+    mask = _mask(hidden, cache)
     every_head = hidden[:, None, :].expand(-1, num_kv_heads, -1)
     return DecodeGroup(index, gather, mask[:, None, None, :], every_head.flatten().nonzero()[:, 0])
 
@@ -122,5 +123,10 @@ def _chunk(batch: Batch, row: int, start: int, cache: torch.Tensor, window: int 
     hidden = keys > queries
     if window is not None:
         hidden |= keys <= queries - window
-    mask = torch.zeros(hidden.shape, dtype=cache.dtype, device=gather.device).masked_fill_(hidden, -torch.inf)
-    return Chunk(rows, gather, num_tokens, mask)
+    return Chunk(rows, gather, num_tokens, _mask(hidden, cache))
+
+
+def _mask(hidden: torch.Tensor, cache: torch.Tensor) -> torch.Tensor:
+    """In the pool's type, which most often is the queries'; eight bits have no infinity."""
+    dtype = torch.float32 if cache.dtype == FP8 else cache.dtype
+    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, -torch.inf)

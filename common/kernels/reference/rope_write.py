@@ -3,6 +3,7 @@
 import torch
 
 from common.kernels.batch import Batch
+from common.kernels.reference.fp8 import FP8, quantise
 from common.kernels.reference.rms_norm import rms_norm
 
 
@@ -16,6 +17,8 @@ def rope_write(
     eps: float,
 ) -> torch.Tensor:
     """Returns the queries `[T, heads, D]`, a view of `qkv`, which is overwritten.
+
+    KV is written in the pool's type; one of eight bits keeps the nearest number it has.
 
     `qkv` is `[T, (heads + 2 kv_heads) D]`; `cos` and `sin` `[T, D / 2]` float32, of each token's position; `cache` one
     layer of the pool, `[blocks, 2, kv_heads, block_tokens, D]`; `qk_norm` `[2, D]` for families that norm each head.
@@ -32,5 +35,7 @@ def rope_write(
     cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
     rotated.copy_(torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1))
     written = heads[:, num_heads:].reshape(len(heads), 2, num_kv_heads, head_dim)
-    cache[batch.slot_blocks, :, :, batch.slot_offsets] = written
+    if cache.dtype == FP8:  # bits: torch writes no e4m3 to places
+        cache, written = cache.view(torch.uint8), quantise(written, 1.0).view(torch.uint8)
+    cache[batch.slot_blocks, :, :, batch.slot_offsets] = written.to(cache.dtype)
     return query

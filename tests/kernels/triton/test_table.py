@@ -11,9 +11,9 @@ from tests.kernels.triton.cases import random
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 
 
-def layer(kernels: Kernels, batch: Batch) -> torch.Tensor:
+def layer(kernels: Kernels, batch: Batch, kv: torch.dtype) -> torch.Tensor:
     """A decoder layer's ops in their order, over a pool of their own."""
-    pool = torch.zeros(12, 2, 2, 4, 10)
+    pool = (random(12, 2, 2, 4, 10) / 2).to(kv)
     x, residual = random(batch.num_tokens, 30, seed=1), random(batch.num_tokens, 30, seed=2)
     hidden = kernels.add_rms_norm(x, residual, random(30, seed=3), 1e-6)
     qkv = kernels.linear(hidden, random(80, 30, seed=4), random(80, seed=5))
@@ -25,10 +25,15 @@ def layer(kernels: Kernels, batch: Batch) -> torch.Tensor:
     return kernels.rms_norm(kernels.silu_mul(attended), random(20, seed=8), 1e-6)
 
 
-def test_a_layer_of_triton_kernels_computes_what_the_reference_does() -> None:
+@pytest.mark.parametrize(
+    ("kv", "tolerance"), [(torch.float32, 1e-3), (torch.float16, 1e-3), (torch.float8_e4m3fn, 4e-3)], ids=str
+)
+def test_a_layer_of_triton_kernels_computes_what_the_reference_does(kv: torch.dtype, tolerance: float) -> None:
+    """Also where KV is kept in another type: a whole prompt then sees what was computed, others what was kept."""
     spans = [Span([0], 9, [1, 2, 3]), Span([0] * 7, 0, [4, 5]), Span([0] * 3, 2, [6, 7])]
     batch = Batch.pack(spans, 4)
-    torch.testing.assert_close(layer(table._triton_kernels(CPU), batch), layer(REFERENCE, batch), rtol=1e-3, atol=1e-3)
+    found, expected = layer(table._triton_kernels(CPU), batch, kv), layer(REFERENCE, batch, kv)
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_a_processor_gets_the_reference() -> None:
