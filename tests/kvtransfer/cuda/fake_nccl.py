@@ -24,7 +24,7 @@ class Pipe:
 
 @dataclass(eq=False)
 class FakeNccl:
-    """`swallow` loses whatever is sent; `absent` lets nobody join; `lingering` holds an abort back once receives ended."""
+    """`swallow` loses whatever is sent; `absent` lets nobody join; `lingering` holds an abort back after its effect."""
 
     pipes: dict[bytes, Pipe] = field(default_factory=dict)
     swallow: bool = False

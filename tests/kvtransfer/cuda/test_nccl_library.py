@@ -41,7 +41,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 @pytest.fixture
 def inside(built: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    monkeypatch.setattr(nccl_library.ctypes, "CDLL", lambda name: built)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: built)
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     stand_in = StandIn(built)
     for name, value in (("num_pending", 0), ("final_state", 0), ("join_answer", 7), ("move_answer", 0)):
