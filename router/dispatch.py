@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 from common.types.attempt import Attempt, Choice
 from common.types.errors import BatonError, InvalidRequest, Overloaded, PeerLost, Unavailable
@@ -48,6 +49,7 @@ from router.tally import Tally
 from router.timeline import Summary, Timeline
 from router.validate import Request
 
+T = TypeVar("T")
 HOPELESS = 2.0
 """A queue predicted to take so many times what is left until the deadline."""
 
@@ -81,11 +83,18 @@ class Dispatch:
         self._on_prefilled = on_prefilled
         self._num_cached_tokens: int | None = None
         self._waiting: asyncio.Task[None] | None = None
+        self._decided = asyncio.Event()
+        self.began = False
+        """Whether a member was ever found for it."""
         self._scope: asyncio.TaskGroup
         self._legs: Legs
 
-    async def run(self, write: Callable[[tuple[Outgoing, ...]], Awaitable[None]]) -> None:
-        """Returns when all was delivered; raises the request's error, after what was delivered before it."""
+    async def run(self, write: Callable[[tuple[Outgoing | T, ...]], Awaitable[None]], first: T) -> None:
+        """Returns when all was delivered; raises the request's error, after what was delivered before it.
+
+        `first` is written once a member was found, before anything it says: what is refused for want of one comes
+        without it.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.call_at(self._run.deadline, self._expire)
         error: BatonError | None = None
@@ -93,6 +102,9 @@ class Dispatch:
             self._legs = Legs(self._reach, self._scope)
             try:
                 self._perform(self._run.begin())
+                await self._decided.wait()
+                if self.began:
+                    await write((first,))
                 while outgoing := await self._relay.next():
                     await write(outgoing)
             except BatonError as failed:
@@ -152,6 +164,7 @@ class Dispatch:
                     self._relay.close()
                 case Fail(error):
                     self._relay.fail(error)
+                    self._decided.set()
 
     def _choose_route(self, action: ChoosePrefill) -> None:
         """A first attempt finds a member now or fails; a later one may wait for the fleet to recover.
@@ -175,7 +188,10 @@ class Dispatch:
         if self._is_hopeless(route):
             wait_ms = round(route.queue_ms)
             self._give_up(id, Overloaded("the queue is longer than the deadline allows", wait_ms))
-        elif route.mode is Mode.LOCAL:
+            return None
+        self.began = True
+        self._decided.set()
+        if route.mode is Mode.LOCAL:
             self._tally.attempts["local"] += 1
             self._perform(self._run.routed_local(id, route.member.id, self._now()))
         else:
@@ -292,6 +308,7 @@ class Dispatch:
             self._perform(self._run.tick(now))
         except Exception as bug:  # noqa: BLE001 - raised again by whoever reads the relay
             self._relay.fail(bug)
+            self._decided.set()
 
     def _join(self, now: float) -> None:
         """Decode's first tokens say it too: prefilling locally, it may join with them."""

@@ -14,14 +14,14 @@ from common.obs.traces import NoTraces, Traces
 from common.text.detokenize import detokenizer
 from common.types.config import RouterConfig
 from common.types.errors import BatonError, InvalidRequest, NotFound, Overloaded, Unavailable
-from common.types.ids import Role, new_request_id
+from common.types.ids import Role
 from router.admission import Admission, Cost, RetryBudget, Ticket
 from router.answer import Answer
 from router.ask import Ask, ChatAsk, Prompt
 from router.constraints import ConstraintCheck
 from router.dispatch import Dispatch
 from router.history import History, Point
-from router.incoming import incoming
+from router.incoming import incoming, request_id
 from router.keys import caller
 from router.policy.snapshot import Snapshot
 from router.reach import Reach
@@ -43,7 +43,7 @@ _log = logging.getLogger("baton.router")
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The first word of every stream."""
+    """The first word of every stream: the request was admitted, and is on its way to a member."""
 
     request_id: str
     model: str
@@ -52,6 +52,7 @@ class Accepted:
 
 Message = Accepted | Outgoing | Summary
 Write = Callable[[Sequence[Message]], Awaitable[None]]
+Gate = Callable[[], Awaitable[None]]
 
 
 class Serving:
@@ -99,8 +100,11 @@ class Serving:
             return self.model.token_ids(prompt, add_special_tokens=add_special_tokens)
         return await asyncio.to_thread(self.model.token_ids, prompt, add_special_tokens=add_special_tokens)
 
-    async def generate(self, ask: Ask, remaining_s: float, write: Write) -> None:
-        """Writes Accepted, then what comes, then the Summary; or raises the request's error."""
+    async def generate(self, ask: Ask, remaining_s: float, write: Write, gate: Gate | None = None) -> None:
+        """Writes Accepted, then what comes, then the Summary; or raises the request's error.
+
+        Whatever refuses a request does so before Accepted. Once admitted it waits for the gate, where there is one.
+        """
         arrived = self._now()
         span = self.traces.begin("request", incoming())
         try:
@@ -129,8 +133,9 @@ class Serving:
             on_prefilled=prefilled,
         )
         try:
-            await write((Accepted(request.id, self.model.id, num_prompt_tokens),))
-            await dispatch.run(write)
+            if gate is not None:
+                await gate()
+            await dispatch.run(write, Accepted(request.id, self.model.id, num_prompt_tokens))
             await write((dispatch.summary(self._now()),))
             outcome = ANSWERED
         except asyncio.CancelledError:
@@ -147,7 +152,8 @@ class Serving:
             self.tally.end(outcome, summary, request.num_choices, now)
             who = caller()
             if who is not None:
-                who.settle(ticket.cost.tokens, summary.num_prompt_tokens + summary.num_output_tokens)
+                num_used = summary.num_prompt_tokens + summary.num_output_tokens
+                who.settle(ticket.cost.tokens, num_used if dispatch.began else 0)
             facts = _facts(request, summary) | ({} if who is None else {"caller": who.id})
             span.end(facts, failed="" if outcome == ANSWERED else outcome, legs=summary.timings.legs())
             _log.info("ended", extra=facts)
@@ -215,7 +221,7 @@ class Serving:
             max_model_tokens=self.max_model_tokens,
             end_token_ids=self.model.end_token_ids,
         )
-        return validate(ask, token_ids, limits, id=new_request_id(), seed=secrets.randbits(63), refusal=refusal)
+        return validate(ask, token_ids, limits, id=request_id(), seed=secrets.randbits(63), refusal=refusal)
 
     def _relay(self, request: Request) -> Relay:
         def answer() -> Answer:

@@ -8,7 +8,6 @@ class HttpLimits:
     """Seconds, MiB and counts."""
 
     keep_alive_s: float = 15.0
-    stream_headers_s: float = 0.5
     receive_s: float = 30.0
     idle_s: float = 75.0
     max_body_mib: float = 8.0

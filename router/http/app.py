@@ -19,6 +19,7 @@ from router.http.keys import KeyCheck
 from router.http.refusal import HttpRefusal, Reply, bug_reply, reply_to
 from router.http.routes import ROUTES
 from router.http.trace import TraceParent
+from router.incoming import named, request_id
 
 _log = logging.getLogger("baton.router.http")
 
@@ -37,30 +38,37 @@ def build(front: Front) -> Starlette:
 
 
 class CatchAll:
-    """Expected errors get their row of the table; a bug gets an id, and its traceback goes to the log."""
+    """Expected errors get their row of the table; a bug gets an id, and its traceback goes to the log.
+
+    Every answer is named by `x-request-id`, and what it asked to be computed is called the same in every log.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        started, id = False, new_request_id()
+        header = (b"x-request-id", id.encode())
 
         async def watched(message: MutableMapping[str, Any]) -> None:
             nonlocal started
-            started = True
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": [*message.get("headers", ()), header]}
             await send(message)
 
-        try:
-            await self._app(scope, receive, watched)
-        except Exception as error:  # noqa: BLE001 - nothing may pass this line as text
-            reply = reply_to(error) or _bug(scope, error)
-            if not started:
-                await _response(reply)(scope, receive, send)
+        with named(id):
+            try:
+                await self._app(scope, receive, watched)
+            except Exception as error:  # noqa: BLE001 - nothing may pass this line as text
+                reply = reply_to(error) or _bug(scope, error)
+                if not started:
+                    await _response(reply)(scope, receive, watched)
 
 
 def _bug(scope: Scope, error: Exception) -> Reply:
     error_id = secrets.token_hex(6)
-    facts = {"method": scope.get("method"), "path": scope.get("path"), "error_id": error_id}
+    facts = {"request": request_id(), "method": scope.get("method"), "path": scope.get("path"), "error_id": error_id}
     _log.error("bug", extra=facts, exc_info=error)
     return bug_reply(error_id)
 
@@ -77,7 +85,6 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 def _response(reply: Reply) -> Response:
-    """With an id, as every answer has; the log tells which error it was."""
-    id = new_request_id()
-    _log.info("refused", extra={"request": id, "status": reply.status, "code": reply.code})
-    return Response(reply.body, reply.status, {"x-request-id": id, **reply.headers}, "application/json")
+    """The log tells which error it was."""
+    _log.info("refused", extra={"request": request_id(), "status": reply.status, "code": reply.code})
+    return Response(reply.body, reply.status, dict(reply.headers), "application/json")

@@ -34,17 +34,14 @@ class Pipe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: until headers go out without a token, between comments, and for a reader that does not read."""
+    """Seconds: between comments, and for a reader that does not read."""
 
-    headers_s: float
     keep_alive_s: float
     stalled_s: float
 
     @classmethod
     def of(cls, config: RouterConfig) -> "Patience":
-        return cls(
-            config.http_limits.stream_headers_s, config.http_limits.keep_alive_s, config.timeouts.stalled_reader_s
-        )
+        return cls(config.http_limits.keep_alive_s, config.timeouts.stalled_reader_s)
 
 
 class Caller:
@@ -55,7 +52,6 @@ class Caller:
         self._pipe: Pipe | None = scope.get("extensions", {}).get(PIPE)
         self._loop = asyncio.get_running_loop()
         self._timeout = asyncio.timeout(None)
-        self._headers: list[tuple[bytes, bytes]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None]
@@ -86,11 +82,14 @@ class Caller:
         finally:
             self._watching.cancel()
 
-    def begin(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """There will be a stream: its headers go with the first write, or without one after a while."""
-        self._headers = headers
-        self._since = self._loop.time()
-        self._ring_when_due()
+    async def start(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """There will be a stream: its headers go out at once. Several may say so; the first one does it."""
+        async with self._starting:
+            if not self.started:
+                await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+                self.started = True
+                self._since = self._loop.time()
+                self._ring_when_due()
 
     def push(self, data: bytes) -> bool:
         """The next part of a stream without waiting; False when that cannot be: then it is for `write`."""
@@ -103,8 +102,6 @@ class Caller:
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """Waits while the connection holds as much unread as it may."""
-        if not self.started:
-            await self._start()
         self._since = self._loop.time()
         self._sending += 1
         try:
@@ -113,21 +110,11 @@ class Caller:
             self._sending -= 1
         self._ended = not more
 
-    async def _start(self) -> None:
-        """Whoever writes first; a comment's task may be in the middle of it."""
-        async with self._starting:
-            if not self.started:
-                await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
-                self.started = True
-                self._ring_when_due()
-
     def _due(self) -> float:
-        if not self.started:
-            return self._since + self._patience.headers_s
         return self._since + (self._patience.stalled_s if self._sending else self._patience.keep_alive_s)
 
     def _tick(self) -> None:
-        """One timer for all three, set again lazily: a write costs it nothing. It may ring a little early."""
+        """One timer for both, set again lazily: a write costs it nothing. It may ring a little early."""
         now = self._loop.time()
         if self._due() <= now + 0.001:
             if self._sending:

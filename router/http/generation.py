@@ -96,14 +96,14 @@ class Whole(Generation):
 
         async with Caller(scope, receive, send, Patience.of(self._front.config)):
             await self._generate(take)
-        accepted = gathered[0].accepted
-        headers = {} if accepted is None else {"x-request-id": accepted.request_id}
         body = dumped(self._render(gathered)).encode()
-        await Response(body, media_type="application/json", headers=headers)(scope, receive, send)
+        await Response(body, media_type="application/json")(scope, receive, send)
 
 
 class Streamed(Generation):
-    """Events as they come. After the first one an error is an event too, the last."""
+    """Events as they come. Headers go as soon as all prompts are on their way; from then on an error is an event too,
+    the last.
+    """
 
     def __init__(self, front: Front, asked: Asked, events: Events) -> None:
         super().__init__(front, asked)
@@ -111,17 +111,18 @@ class Streamed(Generation):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with Caller(scope, receive, send, Patience.of(self._front.config)) as caller:
-            begun = False
+            num_waiting = len(self._asked.asks)
 
             async def take(place: int, messages: Sequence[Message]) -> None:
-                nonlocal begun
+                nonlocal num_waiting
                 data = self._events.take(place, messages)
+                if data and caller.push(data):
+                    return
+                num_waiting -= isinstance(messages[0], Accepted)
+                if data or not num_waiting:
+                    await caller.start(EVENT_STREAM)
                 if data:
-                    if not caller.push(data):
-                        await caller.write(data)
-                elif not begun and isinstance(messages[0], Accepted):
-                    begun = True
-                    caller.begin([*EVENT_STREAM, (b"x-request-id", messages[0].request_id.encode())])
+                    await caller.write(data)
 
             try:
                 await self._generate(take)

@@ -6,7 +6,8 @@ from functools import partial
 
 from common.net.interceptors import expected_error
 from router.ask import Ask
-from router.serving import Accepted, Message, Serving
+from router.incoming import numbered
+from router.serving import Message, Serving
 
 Take = Callable[[int, Sequence[Message]], Awaitable[None]]
 """Gets the ask's place in the list, and what came for it."""
@@ -15,22 +16,21 @@ Take = Callable[[int, Sequence[Message]], Awaitable[None]]
 async def generate_all(serving: Serving, asks: Sequence[Ask], remaining_s: float, take: Take) -> None:
     """Raises the first error."""
     if len(asks) == 1:
-        await _generate(serving, asks[0], remaining_s, 0, take)
+        await serving.generate(asks[0], remaining_s, partial(take, 0))
         return
     admitted = asyncio.Event()
     waiting = len(asks)
 
-    async def one(place: int, ask: Ask) -> None:
-        async def gated(place: int, messages: Sequence[Message]) -> None:
-            nonlocal waiting
-            if isinstance(messages[0], Accepted):
-                waiting -= 1
-                if not waiting:
-                    admitted.set()
-                await admitted.wait()
-            await take(place, messages)
+    async def gate() -> None:
+        nonlocal waiting
+        waiting -= 1
+        if not waiting:
+            admitted.set()
+        await admitted.wait()
 
-        await _generate(serving, ask, remaining_s, place, gated)
+    async def one(place: int, ask: Ask) -> None:
+        with numbered(place):
+            await serving.generate(ask, remaining_s, partial(take, place), gate)
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -38,7 +38,3 @@ async def generate_all(serving: Serving, asks: Sequence[Ask], remaining_s: float
                 tasks.create_task(one(place, ask))
     except* Exception as failed:  # noqa: BLE001 - raised again, the first of them
         raise (expected_error(failed) or failed) from None
-
-
-async def _generate(serving: Serving, ask: Ask, remaining_s: float, place: int, take: Take) -> None:
-    await serving.generate(ask, remaining_s, partial(take, place))

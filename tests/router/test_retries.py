@@ -124,14 +124,16 @@ async def test_a_member_that_goes_while_a_request_is_accepted_is_waited_for(tmp_
 
         async def write(some: Sequence[Message]) -> None:
             messages.extend(some)
-            if not gone.is_set():
-                await first.member.die()
-                await fleet.until(lambda: not fleet.router.fleet.has_decode())
-                gone.set()
+
+        async def gate() -> None:
+            await first.member.die()
+            await fleet.until(lambda: not fleet.router.fleet.has_decode())
+            gone.set()
 
         ask = Ask((5, 6, 7), max_tokens=4)
-        asked = asyncio.create_task(fleet.router.serving.generate(ask, PATIENCE_S, write))
+        asked = asyncio.create_task(fleet.router.serving.generate(ask, PATIENCE_S, write, gate))
         await gone.wait()
+        assert not messages, "it is accepted once it is on its way"
         await fleet.decode("d0", epoch=2)
         await asked
         assert isinstance(messages[0], Accepted)

@@ -35,9 +35,9 @@ class Connection:
         self.aborted.set()
         self.gone.set()
 
-    def caller(self, headers_s: float = NEVER, keep_alive_s: float = NEVER, stalled_s: float = NEVER) -> Caller:
+    def caller(self, keep_alive_s: float = NEVER, stalled_s: float = NEVER) -> Caller:
         scope = {"extensions": {ABORT: self.abort}}
-        return Caller(scope, self.receive, self.send, Patience(headers_s, keep_alive_s, stalled_s))
+        return Caller(scope, self.receive, self.send, Patience(keep_alive_s, stalled_s))
 
     @property
     def body(self) -> bytes:
@@ -47,8 +47,8 @@ class Connection:
 async def test_headers_come_first_and_once() -> None:
     connection = Connection()
     async with connection.caller() as caller:
-        caller.begin([(b"a", b"b")])
-        assert not caller.started
+        await asyncio.gather(*(caller.start([(b"a", b"b")]) for _ in range(3)))
+        assert caller.started
         await asyncio.gather(*(caller.write(b"x") for _ in range(3)))
         await caller.write(b"!", more=False)
     kinds = [message["type"] for message in connection.sent]
@@ -82,7 +82,7 @@ async def test_who_stalls_is_cut_off() -> None:
 
     async def work() -> None:
         async with connection.caller(stalled_s=SOON) as caller:
-            caller.begin([])
+            await caller.start([])
             await caller.write(b"x")
             connection.flows.clear()
             await caller.write(b"y")
@@ -92,15 +92,14 @@ async def test_who_stalls_is_cut_off() -> None:
     assert connection.aborted.is_set()
 
 
-async def test_quiet_streams_get_headers_and_comments() -> None:
+async def test_quiet_streams_get_comments() -> None:
     connection = Connection()
-    async with connection.caller(headers_s=SOON, keep_alive_s=SOON) as caller:
-        caller.begin([])
+    async with connection.caller(keep_alive_s=SOON) as caller:
+        await caller.start([])
         async with asyncio.timeout(PATIENCE_S):
             while connection.body.count(KEEP_ALIVE) < 3:
                 connection.wrote.clear()
                 await connection.wrote.wait()
-        assert caller.started
         await caller.write(b"x", more=False)
     assert connection.body.replace(KEEP_ALIVE, b"") == b"x"
 

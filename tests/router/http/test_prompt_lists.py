@@ -1,21 +1,26 @@
 """Several prompts of one request stand or fall together: admitted before any is computed, and one failure ends all."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common.net.dial import Dial
+from common.types.access import Access
 from common.types.errors import Cancelled, Overloaded
 from common.types.http import HttpLimits
+from common.types.keys import Key, digest_of, fleet_key, line_of
 from router.ask import Ask
 from router.http.many import generate_all
-from router.serving import Accepted, Message, Serving, Write
+from router.serving import Accepted, Gate, Message, Serving, Write
 from tests.router.fake_workers import A
 from tests.router.http.messages import summary, written
 from tests.router.http.pair import Pair, pair
 from tests.router.http.wire import connected, post, stream
+from tests.router.rig import rig
 from tests.router.script import PATIENCE_S
 
 PATH = "/v1/completions"
@@ -32,7 +37,7 @@ class FakeServing:
         self.computed: list[str] = []
         self.ended: list[str] = []
 
-    async def generate(self, ask: Ask, remaining_s: float, write: Write) -> None:
+    async def generate(self, ask: Ask, remaining_s: float, write: Write, gate: Gate | None = None) -> None:
         name = str(ask.prompt)
         if name in self.slow:
             await self.slow[name].wait()
@@ -40,6 +45,8 @@ class FakeServing:
             raise self.before[name]
         self.admitted.append(name)
         try:
+            if gate is not None:
+                await gate()
             accepted, *rest = written([name])
             await write((accepted,))
             self.computed.append(name)
@@ -211,3 +218,25 @@ async def test_who_leaves_ends_every_prompt(tmp_path: Path, worker: str, step: s
         ended = fleet.rig.router.serving.tally.ended
         assert (ended["cancelled"], ended["answered"], ended["failed"]) == (3, 0, 0)
         script.release(step)
+
+
+async def test_a_list_that_is_not_begun_costs_its_key_nothing(tmp_path: Path) -> None:
+    """Its first prompts were admitted; the last one was not, and none was computed."""
+    key = Key("alice", digest_of("alice's"), tokens_per_min=100)
+    (tmp_path / "keys").write_text(line_of(key) + "\n")
+    async with rig(tmp_path, max_requests=3, access=Access(keys=str(tmp_path / "keys"))) as fleet:
+        dial = Dial(fleet_key("k"))
+        await fleet.prefill(dial=dial)
+        await fleet.decode(dial=dial)
+        body = {"prompt": ["x" * 10] * 4, "max_tokens": 2}
+
+        async def ask(**fields: Any) -> int:
+            async with connected(fleet.router.http_address) as wire:
+                sent = json.dumps(body | fields).encode()
+                await wire.send("POST", PATH, sent, authorization="Bearer alice's")
+                return (await wire.answer()).status
+
+        for _ in range(4):
+            assert await ask() == 429, "the fleet takes three at once"
+        assert await ask(prompt="x" * 90) == 200, "all of its share is left"
+        assert await ask(prompt="x" * 90) == 429, "it is used up"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,18 @@ from openai import APIError, APITimeoutError
 
 from baton.v1 import decode_pb2
 from common.types.http import HttpLimits
+from common.types.member import Load
 from common.types.timeouts import Timeouts
 from tests.router.http.pair import Pair, pair
-from tests.router.http.wire import ask, connected, post
+from tests.router.http.wire import ask, connected, post, stream
 from tests.router.script import PATIENCE_S
 
-PATH = "/v1/completions"
-NEVER, SOON = 1000.0, 0.02
+PATH, CHAT = "/v1/completions", "/v1/chat/completions"
+ASKED: dict[str, dict[str, Any]] = {
+    PATH: {"prompt": "hi"},
+    CHAT: {"messages": [{"role": "user", "content": "hi"}]},
+}
+SOON = 0.02
 
 
 async def idle(fleet: Pair) -> None:
@@ -29,6 +35,10 @@ async def drain_into(texts: list[str], stream: Any) -> None:
         texts.append(chunk.choices[0].text)
 
 
+async def all_of(asked: Any) -> None:
+    await drain_into([], await asked)
+
+
 async def test_headers_say_what_follows(tmp_path: Path) -> None:
     async with pair(tmp_path) as fleet, connected(fleet.address) as wire:
         await wire.post(PATH, prompt="hi", stream=True, max_tokens=1)
@@ -37,23 +47,32 @@ async def test_headers_say_what_follows(tmp_path: Path) -> None:
         assert head.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert head.headers["cache-control"] == "no-cache"
         assert head.headers["x-request-id"].startswith("r-")
+        assert [event async for event in wire.events()][-1] == "[DONE]"
 
 
-async def test_headers_wait_for_a_token_only_so_long(tmp_path: Path) -> None:
-    limits = HttpLimits(stream_headers_s=SOON, keep_alive_s=NEVER)
-    async with pair(tmp_path, limits) as fleet, connected(fleet.address) as wire:
-        fleet.prefill.script.hold("first")
-        await wire.post(PATH, prompt="hi", stream=True, max_tokens=1, seed=0)
+@pytest.mark.parametrize("path", [PATH, CHAT])
+async def test_headers_wait_for_no_token(tmp_path: Path, path: str) -> None:
+    async with pair(tmp_path) as fleet, connected(fleet.address) as wire:
+        fleet.prefill.script.hold("started")
+        await wire.post(path, **ASKED[path], stream=True, max_tokens=2, seed=0)
         assert (await wire.head()).status == 200
-        assert await wire.chunk() == b": keep-alive\n\n"
-        fleet.prefill.script.release("first")
-        events = [event async for event in wire.events()]
-        assert events[0]["choices"][0]["text"] == "a"
+        fleet.prefill.script.release("started")
+        assert [event async for event in wire.events()][-1] == "[DONE]"
+
+
+async def test_headers_of_a_list_wait_until_all_of_it_is_on_its_way(tmp_path: Path) -> None:
+    async with pair(tmp_path) as fleet:
+        fleet.prefill.script.hold("started")
+        async with connected(fleet.address) as wire:
+            await wire.post(PATH, prompt=["a", "b", "c"], stream=True, max_tokens=1)
+            assert (await wire.head()).status == 200
+            assert len(fleet.prefill.service.requests) <= 3
+            fleet.prefill.script.release("started")
+            assert [event async for event in wire.events()][-1] == "[DONE]"
 
 
 async def test_comments_keep_a_quiet_stream_alive(tmp_path: Path) -> None:
-    limits = HttpLimits(stream_headers_s=NEVER, keep_alive_s=SOON)
-    async with pair(tmp_path, limits) as fleet, connected(fleet.address) as wire:
+    async with pair(tmp_path, HttpLimits(keep_alive_s=SOON)) as fleet, connected(fleet.address) as wire:
         fleet.decode.script.hold("token 2")
         await wire.post(PATH, prompt="hi", stream=True, max_tokens=4, seed=0)
         await wire.head()
@@ -67,13 +86,54 @@ async def test_comments_keep_a_quiet_stream_alive(tmp_path: Path) -> None:
         assert "".join(event["choices"][0]["text"] for event in events) == "abcd"
 
 
-async def test_an_error_before_the_first_token_keeps_its_status(tmp_path: Path) -> None:
-    async with pair(tmp_path, HttpLimits(stream_headers_s=NEVER), default_deadline_s=0.1) as fleet:
+async def test_an_error_before_the_first_token_is_an_event_too(tmp_path: Path) -> None:
+    async with pair(tmp_path, default_deadline_s=0.1) as fleet:
         fleet.prefill.script.hold("first")
-        for streamed in (True, False):
-            answer = await post(fleet.address, PATH, prompt="hi", stream=streamed)
-            assert (answer.status, answer.error["type"]) == (504, "timeout_error")
+        answer = await post(fleet.address, PATH, prompt="hi")
+        assert (answer.status, answer.error["type"]) == (504, "timeout_error")
+        head, events = await stream(fleet.address, PATH, prompt="hi")
+        assert (head.status, len(events), events[0]["error"]["type"]) == (200, 1, "timeout_error")
         fleet.prefill.script.release("first")
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_what_is_refused_keeps_its_status(tmp_path: Path, streamed: bool) -> None:
+    """Also by who looks for a member, after the request was admitted: until then nothing was sent."""
+    async with pair(tmp_path) as fleet:
+        busy = Load(num_free_blocks=256, backlog_tokens=1_000_000, prefill_tokens_per_s=1.0)
+        await fleet.rig.report("p0", busy)
+        answer = await post(fleet.address, PATH, prompt="hi", max_tokens=2, stream=streamed)
+        assert (answer.status, answer.error["code"]) == (429, "overloaded")
+        assert int(answer.headers["retry-after-ms"]) > 1000
+        assert fleet.rig.router.serving.tally.ended == {"failed": 1}
+    async with pair(tmp_path, max_requests=1) as fleet, connected(fleet.address) as wire:
+        fleet.prefill.script.hold("started")
+        await wire.post(PATH, prompt="hi", stream=True, max_tokens=2)
+        await wire.head()
+        answer = await post(fleet.address, PATH, prompt="hi", stream=streamed)
+        assert (answer.status, answer.error["type"]) == (429, "rate_limit_error")
+        assert (await post(fleet.address, PATH, prompt="hi", n=0, stream=streamed)).status == 400
+        fleet.prefill.script.release("started")
+        assert [event async for event in wire.events()][-1] == "[DONE]"
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_the_id_in_the_headers_is_the_one_in_the_log(
+    tmp_path: Path, streamed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "baton.router")
+    async with pair(tmp_path, max_attempts=1) as fleet:
+        fleet.decode.service.fail_kind = decode_pb2.FAILURE_KIND_INTERNAL
+        ids = []
+        for fields in ({"prompt": "hi", "n": 0}, {"prompt": "hi"}, {"prompt": ["a", "b"]}):
+            async with connected(fleet.address) as wire:
+                await wire.post(PATH, stream=streamed, **fields)
+                ids.append((await wire.head()).headers["x-request-id"])
+            await idle(fleet)
+    logged = [record.request for record in caplog.records if hasattr(record, "request")]
+    assert len(set(ids)) == 3
+    assert all(id in logged for id in ids)
+    assert f"{ids[2]}.1" in logged, "of a list, each prompt has its own"
 
 
 async def test_a_later_error_is_the_last_event(tmp_path: Path) -> None:
@@ -123,7 +183,7 @@ async def test_the_official_clients_time_out_cancels_too(tmp_path: Path, streame
     async with pair(tmp_path) as fleet, fleet.client(timeout=0.2) as client:
         fleet.prefill.script.hold("started")
         with pytest.raises(APITimeoutError):
-            await client.completions.create(model="tiny", prompt="hi", stream=streamed)
+            await all_of(client.completions.create(model="tiny", prompt="hi", stream=streamed))
         if fleet.prefill.script.seen("run"):
             await fleet.prefill.script.saw("cancelled")
         await idle(fleet)
