@@ -26,7 +26,13 @@ def watch_device(
         return None
     name = f"GPU-{uuid.UUID(bytes=storage.memory.driver.identity)}"
     watch = DeviceWatch(nvml, name, lambda reason: _tell(loop, on_fault, reason))
-    watch.start()
+    try:
+        watch.start()
+    except NvmlError:  # a part of a device, say, which goes by another name
+        _log.warning("errors of the device will not be heard of: its management library does not know it")
+        return None
+    if not watch.hears:
+        _log.warning("errors of the device will not be heard of: it tells of none")
     return watch
 
 

@@ -8,7 +8,7 @@ from common.obs.nvml import DOUBLE_BIT, Nvml, NvmlError
 from common.types.member import DeviceLoad
 
 WAIT_MS = 1000
-OTHERS_FAULTS = frozenset({13, 31, 43, 45, 68, 69, 109, 137, 154})
+OTHERS_FAULTS = frozenset({13, 31, 43, 45, 68, 69, 109, 137})
 """XIDs of a program's own mistakes, which end that program: some other one on the same device goes on."""
 
 
@@ -56,8 +56,12 @@ class DeviceWatch:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._wait, name="device-watch", daemon=True)
         self._load: DeviceLoad | None = None
+        self.hears = False
 
     def start(self) -> None:
+        """Raises `NvmlError` where the library knows no such device, or not how it fares: nothing broke there."""
+        self._load = load_of(self._nvml, self._uuid)
+        self.hears = self._nvml.listen(self._uuid)
         self._thread.start()
 
     def load(self) -> DeviceLoad | None:
@@ -74,7 +78,7 @@ class DeviceWatch:
         while not self._stopped.is_set():
             try:
                 self._load = load_of(self._nvml, self._uuid)
-                event = self._nvml.next_event(self._uuid, WAIT_MS)
+                event = self._next_event()
             except NvmlError as error:
                 self._on_fault(f"the device does not answer any more ({error})")
                 return
@@ -82,6 +86,12 @@ class DeviceWatch:
             if fault is not None:
                 self._on_fault(fault)
                 return
+
+    def _next_event(self) -> tuple[int, int] | None:
+        if self.hears:
+            return self._nvml.next_event(self._uuid, WAIT_MS)
+        self._stopped.wait(WAIT_MS / 1000)
+        return None
 
 
 def load_of(nvml: Nvml, uuid: str) -> DeviceLoad:

@@ -42,8 +42,12 @@ class Nvml(Protocol):
         """How two devices reach each other's memory: "NVLink", "PCIe", or nothing."""
         ...
 
+    def listen(self, uuid: str) -> bool:
+        """Whether the device tells of errors; from now on they are kept for `next_event`."""
+        ...
+
     def next_event(self, uuid: str, timeout_ms: int) -> tuple[int, int] | None:
-        """Waits for an error of the device: its kind, and the XID's number. None when there was none."""
+        """Waits for an error of a device listened to: its kind, and the XID's number. None when there was none."""
         ...
 
 
@@ -97,10 +101,22 @@ class PyNvml:
         # the constant for reading is a tuple in some versions of the package
         return "PCIe" if self._perhaps("nvmlDeviceGetP2PStatus", own, peer, 0) == fine else ""
 
+    def listen(self, uuid: str) -> bool:
+        handle = self._handle(uuid)
+        # one kind that a device does not have, and none is registered: without ECC memory there is no DOUBLE_BIT
+        kinds = (self._perhaps("nvmlDeviceGetSupportedEventTypes", handle) or 0) & (XID | DOUBLE_BIT)
+        if not kinds:
+            return False
+        events = self._ask("nvmlEventSetCreate")
+        try:
+            self._nvml.nvmlDeviceRegisterEvents(handle, kinds, events)
+        except self._nvml.NVMLError:
+            self._perhaps("nvmlEventSetFree", events)
+            return False
+        self._waiting[uuid] = events
+        return True
+
     def next_event(self, uuid: str, timeout_ms: int) -> tuple[int, int] | None:
-        if uuid not in self._waiting:
-            self._waiting[uuid] = self._ask("nvmlEventSetCreate")
-            self._ask("nvmlDeviceRegisterEvents", self._handle(uuid), XID | DOUBLE_BIT, self._waiting[uuid])
         try:
             event = self._nvml.nvmlEventSetWait(self._waiting[uuid], timeout_ms)
         except self._nvml.NVMLError_Timeout:

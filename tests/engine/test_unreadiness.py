@@ -32,3 +32,16 @@ async def test_nothing_to_watch() -> None:
 
     assert watch_device(KVStorage(LAYOUT, 2), pytest.fail) is None
     assert watch_device(on_device(), pytest.fail, unanswered) is None
+
+
+async def test_a_device_by_another_name_makes_nobody_unready(caplog: pytest.LogCaptureFixture) -> None:
+    assert watch_device(on_device(), pytest.fail, lambda: FakeNvml(knows=False)) is None
+    assert "does not know it" in caplog.text
+
+
+async def test_a_device_that_tells_of_no_errors_is_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    watch = watch_device(on_device(), pytest.fail, lambda: FakeNvml(tells=False))
+    assert watch is not None
+    assert watch.load() is not None
+    assert "it tells of none" in caplog.text
+    await asyncio.to_thread(watch.stop)

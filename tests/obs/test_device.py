@@ -1,11 +1,13 @@
 """Facts of devices, and which of their errors make a worker unready."""
 
+from collections.abc import Callable
 from queue import Queue
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from common.obs import device
 from common.obs.device import DeviceWatch, fault_of, read_devices
 from common.obs.nvml import DOUBLE_BIT, XID, NvmlError, PyNvml
 from common.types.member import DeviceLoad
@@ -31,6 +33,7 @@ def test_facts_of_all_devices_and_their_links() -> None:
         (XID, 95, "the device reported error XID 95"),
         (XID, 31, None),
         (XID, 43, None),
+        (XID, 154, "the device reported error XID 154"),  # it has to be reset, or its host restarted
         (DOUBLE_BIT, 0, "the device's memory has an error that could not be corrected"),
     ],
 )
@@ -59,6 +62,25 @@ def test_a_device_that_is_gone_is_a_fault() -> None:
     watch = DeviceWatch(nvml, "GPU-a", told.put)
     watch.start()
     assert told.get(timeout=WAIT_S) == "the device does not answer any more (GPU is lost)"
+    watch.stop()
+
+
+def test_a_device_that_tells_of_no_errors_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "WAIT_MS", 1)
+    nvml = FakeNvml(tells=False)
+    watch = DeviceWatch(nvml, "GPU-a", pytest.fail)
+    watch.start()
+    assert not watch.hears
+    for _ in range(3):
+        nvml.readings.get(timeout=WAIT_S)
+    watch.stop()
+    assert nvml.num_waits == 0
+
+
+def test_a_device_the_library_does_not_know_is_no_fault() -> None:
+    watch = DeviceWatch(FakeNvml(knows=False), "GPU-a", pytest.fail)
+    with pytest.raises(NvmlError):
+        watch.start()
     watch.stop()
 
 
@@ -116,16 +138,36 @@ def test_waiting_for_an_event_registers_once() -> None:
             raise answer
         return answer
 
-    nvml = PyNvml(
-        library(
-            DeviceGetHandleByUUID=lambda uuid: 7,
-            EventSetCreate=object,
-            DeviceRegisterEvents=lambda handle, kinds, events: registered.append(kinds),
-            EventSetWait=wait,
-        )
-    )
+    nvml = PyNvml(listening(lambda handle, kinds, events: registered.append(kinds), EventSetWait=wait))
+    assert nvml.listen("GPU-a")
     assert nvml.next_event("GPU-a", 1) is None
     assert nvml.next_event("GPU-a", 1) == (XID, 79)
     with pytest.raises(NvmlError, match="GPU is lost"):
         nvml.next_event("GPU-a", 1)
     assert registered == [XID | DOUBLE_BIT]
+
+
+def listening(register: Callable[[object, int, object], None], kinds: int = 0xF, **functions: Any) -> SimpleNamespace:
+    return library(
+        DeviceGetHandleByUUID=lambda uuid: 7,
+        DeviceGetSupportedEventTypes=lambda handle: kinds,
+        EventSetCreate=object,
+        EventSetFree=lambda events: None,
+        DeviceRegisterEvents=register,
+        **functions,
+    )
+
+
+@pytest.mark.parametrize(("supported", "kinds"), [(XID, [XID]), (XID | 4, [XID]), (DOUBLE_BIT, [DOUBLE_BIT]), (4, [])])
+def test_only_kinds_that_the_device_has_are_asked_for(supported: int, kinds: list[int]) -> None:
+    registered: list[int] = []
+    nvml = PyNvml(listening(lambda handle, asked, events: registered.append(asked), supported))
+    assert nvml.listen("GPU-a") == bool(kinds)
+    assert registered == kinds
+
+
+def test_a_platform_without_events_is_not_listened_to() -> None:
+    def unsupported(handle: object, kinds: int, events: object) -> None:
+        raise Failed("Not Supported")
+
+    assert not PyNvml(listening(unsupported)).listen("GPU-a")
