@@ -126,8 +126,7 @@ def story(draw: random.Random) -> str:
     lines = [draw.choice(OPENING), *draw.sample(HABIT, draw.randint(1, 3)), *draw.sample(TURN, draw.randint(1, 2))]
     lines += draw.sample(SPEECH, draw.randint(0, 2))
     lines += [*draw.sample(DEED, draw.randint(1, 3)), *draw.sample(ENDING, draw.randint(1, 2))]
-    text = " ".join(cast.say(line, draw) for line in lines)
-    return text.replace(" a old", " an old")
+    return " ".join(cast.say(line, draw) for line in lines)
 
 
 def _cast(draw: random.Random) -> Cast:

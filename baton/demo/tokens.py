@@ -59,7 +59,11 @@ class Prose:
 
     def row(self, number: int, length: int) -> tuple[Ids, Ids]:
         """Inputs and targets of the row of this number, [length] each."""
-        num_rows = (len(self.ids) - 1) // length - 1
+        num_rows = (
+            len(self.ids) - 1
+        ) // length - 1  # one less than fit, so that a turn may begin anywhere in the first
+        if num_rows < 1:
+            raise ValueError(f"{len(self.ids)} tokens of prose are too few for rows of {length}")
         turn, place = divmod(number, num_rows)
         order = np.random.default_rng((self.seed, turn))
         shift = int(order.integers(length))

@@ -90,6 +90,12 @@ def test_a_story_is_as_long_as_it_says() -> None:
     assert lengths[-1] <= 250
 
 
+def test_articles_fit_what_follows_them() -> None:
+    for tale in TALES:
+        assert not re.search(r"\b[Aa] [aeiou]", tale), tale
+        assert not re.search(r"\b[Aa]n [^aeiou]", tale), tale
+
+
 def test_no_place_is_left_open_and_no_sentence_comes_twice() -> None:
     for tale in TALES:
         assert not set("{}:") & set(tale)

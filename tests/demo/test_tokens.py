@@ -67,6 +67,18 @@ def test_prose_is_whole_rows_with_the_next_token_as_target(number: int) -> None:
     assert (targets == inputs + 1).all()
 
 
+@pytest.mark.parametrize("num_ids", [0, 1, LENGTH, 2 * LENGTH])
+def test_too_little_prose_for_a_row_is_told(num_ids: int) -> None:
+    with pytest.raises(ValueError, match=f"{num_ids} tokens of prose are too few for rows of {LENGTH}"):
+        numbered(num_ids).row(0, LENGTH)
+
+
+def test_the_least_prose_there_may_be_is_one_row() -> None:
+    inputs, targets = numbered(2 * LENGTH + 1).row(5, LENGTH)
+    assert len(inputs) == len(targets) == LENGTH
+    assert (targets == inputs + 1).all()
+
+
 def test_another_seed_gives_other_rows() -> None:
     one, other = ([int(numbered(1000, seed).row(n, LENGTH)[0][0]) for n in range(20)] for seed in (1, 2))
     assert one != other
