@@ -36,18 +36,25 @@ class Stage(Protocol):
         ...
 
 
+# Torch has 32 streams of a priority and hands them out in turn, then the same again. Queues of copies come and go with
+# connections and take those of the usual priority: a step shares no stream with them, and goes before them.
+_FIRST = -1
+
+
 class CudaStage:
     """A CUDA device. Graphs share one pool of memory: only one of them runs at a time."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._pool: Any = None  # torch's name for it
+        self._apart: Any = None  # the stream of captures, one for all: memory that one has freed serves the next
 
     def enter(self) -> None:
         torch.cuda.set_device(self.device)
         # what loading launched on the default stream is done before this thread's own stream begins
         torch.cuda.synchronize(self.device)
-        torch.cuda.set_stream(torch.cuda.Stream(self.device))  # type: ignore[no-untyped-call]
+        self._apart = torch.cuda.Stream(self.device, priority=_FIRST)  # type: ignore[no-untyped-call]
+        torch.cuda.set_stream(torch.cuda.Stream(self.device, priority=_FIRST))  # type: ignore[no-untyped-call]
 
     def upload(self, array: Array) -> torch.Tensor:
         # torch keeps page-locked memory back until the copy that reads it is done
@@ -67,15 +74,18 @@ class CudaStage:
         return wait
 
     def capture(self, step: Callable[[], None]) -> Callable[[], None]:
-        apart = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        apart.wait_stream(torch.cuda.current_stream())
+        own, apart = torch.cuda.current_stream(self.device), self._apart
+        apart.wait_stream(own)
         with torch.cuda.stream(apart):
             step()  # kernels are compiled and libraries find their workspaces outside of the capture
-        torch.cuda.current_stream().wait_stream(apart)
+        own.wait_stream(apart)
         graph = torch.cuda.CUDAGraph()
-        # other threads of a worker may be copying meanwhile: their calls are none of this capture's business
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            step()
+        try:
+            # other threads of a worker may be copying meanwhile: their calls are none of this capture's business
+            with torch.cuda.graph(graph, pool=self._pool, stream=apart, capture_error_mode="thread_local"):
+                step()
+        finally:
+            torch.cuda.set_stream(own)  # where a capture fails, torch leaves its stream the current one
         self._pool = graph.pool()
         return graph.replay
 

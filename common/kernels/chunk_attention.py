@@ -132,7 +132,10 @@ def make_chunk_list(batch: Batch, sequences: list[int], launch: Launch) -> Chunk
     ]
     tiles.sort(key=lambda tile: -tile[2])
     pairs = torch.tensor([tile[:2] for tile in tiles], dtype=torch.int32)
-    return ChunkList(pairs.to(batch.kv_lens.device), launch)
+    device = batch.kv_lens.device
+    # from page-locked memory: a copy from any other waits for all that was launched before it
+    here = pairs.pin_memory() if device.type == "cuda" else pairs
+    return ChunkList(here.to(device, non_blocking=True), launch)
 
 
 def chunk_attention(
