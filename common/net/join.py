@@ -23,13 +23,15 @@ from common.net.convert_fleet import hello_to_proto, load_to_proto
 from common.net.dial import Dial
 from common.net.errors import from_rpc_error
 from common.net.peers import ROUTER
-from common.types.errors import BatonError, PeerLost
+from common.types.errors import BatonError, PeerLost, Unavailable
 from common.types.member import Hello, Load
 from common.types.timeouts import Timeouts
 
 FIRST_BACKOFF_S = 0.1
 LAST_BACKOFF_S = 2.0
 LASTING_TIE_S = 2.0
+FAREWELL_S = 1.0
+"""A router that says that it leaves is not back at once: nothing is lost, and nobody needs to hear of tries in vain."""
 HASHES_PER_REPORT = 1 << 15
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[fleet_pb2.JoinRequest, fleet_pb2.JoinResponse]"
@@ -94,14 +96,19 @@ class Membership:
         """Joins, and joins again whenever the router is lost; ends only by being cancelled, or by a bug."""
         backoff, said = Backoff(), ""
         while True:
+            least_s = 0.0
             try:
                 await self._session()
             except* (PeerLost, BatonError) as lost:
-                reason = _first(lost)
-                if self.router_epoch is not None or reason != said:  # not again at every try
+                told = lost.subgroup(Unavailable)
+                reason = _first(told or lost)
+                if told is not None:
+                    _log.info("let go", extra={"router": self.address, "reason": reason})
+                    least_s = FAREWELL_S
+                elif self.router_epoch is not None or reason != said:  # not again at every try
                     _log.warning("router lost", extra={"router": self.address, "reason": reason})
                 said = reason
-            await asyncio.sleep(backoff.after(self._leave()) * random.uniform(0.5, 1.0))
+            await asyncio.sleep(max(least_s, backoff.after(self._leave()) * random.uniform(0.5, 1.0)))
 
     async def _session(self) -> None:
         async with _Stream(self.address, self._timeouts.dead_s, self._dial) as stream:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from baton.v1 import fleet_pb2, fleet_pb2_grpc
-from common.net import convert_fleet
+from common.net import convert_fleet, join
 from common.net.dial import Dial
 from common.net.join import FIRST_BACKOFF_S, HASHES_PER_REPORT, LAST_BACKOFF_S, Backoff, Membership, Orders, _Stream
 from common.net.server import bind, make_server
-from common.types.errors import PeerLost, StaleAttempt
+from common.types.errors import PeerLost, StaleAttempt, Unavailable
 from common.types.ids import Role
 from common.types.member import Hello, Load
 from common.types.timeouts import Timeouts
@@ -168,6 +168,32 @@ async def test_a_stream_that_ends_is_lost_and_joined_again_from_scratch() -> Non
         assert isinstance(load, Load)
         assert load.sequence == 1
         assert worker.firsts[-1] is True
+
+
+async def test_a_router_that_says_that_it_leaves_is_not_lost_and_is_given_time(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(join, "FAREWELL_S", 0.3)
+    real_sleep = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await real_sleep(0)
+
+    router = Router()
+    with caplog.at_level(logging.INFO, "baton.join"):
+        async with joining(router) as (worker, _):
+            assert await worker.next() == ("joined", 1)
+            await router.hear()
+            await router.hear()
+            monkeypatch.setattr("common.net.join.asyncio.sleep", sleep)
+            router.says.put_nowait(Unavailable("the router is leaving", "join"))
+            assert [await worker.next(), await worker.next()] == [("lost", 1), ("joined", 2)]
+    assert pauses[0] == 0.3
+    said = [(record.levelname, record.message, vars(record).get("reason")) for record in caplog.records]
+    assert ("INFO", "let go", "the router is leaving") in said
+    assert "router lost" not in {message for _, message, _ in said}
 
 
 async def test_a_silent_router_is_lost() -> None:
