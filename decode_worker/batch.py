@@ -8,6 +8,7 @@ from bisect import insort
 from common.engine.limits import Limits
 from common.engine.sequence import Sequence
 from common.engine.tables import BlockTables
+from decode_worker.ration import Ration
 from decode_worker.resident import num_rows
 
 _HEADROOM_SHARE = 32  # at most one in so many blocks is kept for those already running
@@ -16,12 +17,13 @@ _HEADROOM_SHARE = 32  # at most one in so many blocks is kept for those already 
 class Batch:
     """Both lists hold sequences of any attempt; `waiting` is in order of arrival, pre-empted ones included."""
 
-    def __init__(self, limits: Limits, tables: BlockTables) -> None:
+    def __init__(self, limits: Limits, tables: BlockTables, ration: Ration) -> None:
         self.running: dict[Sequence, None] = {}
         self.waiting: list[Sequence] = []
         self.num_preempted = 0
         self._limits = limits
         self._tables = tables
+        self._ration = ration
 
     @property
     def num_rows(self) -> int:
@@ -53,8 +55,12 @@ class Batch:
             self.waiting.remove(sequence)
         self._tables.free(sequence)
 
-    def choose(self) -> tuple[dict[Sequence, int], dict[Sequence, tuple[int, int]]]:
-        """How many tokens of each sequence the next step computes, and the copies that must come first."""
+    def choose(self, num_promised: int) -> tuple[dict[Sequence, int], dict[Sequence, tuple[int, int]]]:
+        """How many tokens of each sequence the next step computes, and the copies that must come first.
+
+        Every decode row is in every step; prompts get what the ration leaves beside these rows and the promised ones,
+        one prompt after the other.
+        """
         takes: dict[Sequence, int] = {}
         copies: dict[Sequence, tuple[int, int]] = {}
         chunks: list[Sequence] = []
@@ -63,7 +69,7 @@ class Batch:
                 chunks.append(sequence)
             else:
                 self._take(sequence, 1, takes, copies)
-        left = self._limits.token_budget - len(takes)
+        left = min(self._limits.token_budget - len(takes), self._ration.tokens(len(takes) + num_promised))
         for sequence in sorted(chunks, key=lambda chunk: chunk.arrival):
             if left and self._take(sequence, min(sequence.num_remaining, left), takes, copies):
                 left -= takes[sequence]

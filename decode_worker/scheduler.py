@@ -4,12 +4,13 @@
     SubmitLocal -> waiting for room -> running: the common part, then its choices
 
 Room is given first come, first served; whoever waits holds no blocks, and a Reserve that waits is what slows prefill
-down. Decode rows go into every step, chunks of prompts into what its token budget leaves. When blocks run out, the
-sequence with the least progress gives its own back and waits again: its tokens are kept and never sent twice.
+down. Decode rows go into every step, chunks of prompts into what its budget and its time leave. When blocks run out,
+the sequence with the least progress gives its own back and waits again: its tokens are kept and never sent twice.
 """
 
 from common.engine.compose import drawn_tokens, finish_reason, make_plan, new_scores, why_refused
 from common.engine.limits import Limits
+from common.engine.load import engine_load
 from common.engine.messages import (
     Command,
     Drop,
@@ -26,7 +27,6 @@ from common.engine.messages import (
     StepTokens,
     SubmitLocal,
 )
-from common.engine.pace import Pace
 from common.engine.plan import StepPlan, StepResult
 from common.engine.sequence import Sequence
 from common.engine.tables import BlockTables
@@ -35,6 +35,7 @@ from common.types.errors import Unavailable
 from common.types.ids import AttemptId
 from common.types.sampling import SampledToken
 from decode_worker.batch import Batch
+from decode_worker.ration import Ration
 from decode_worker.resident import Phase, Resident, num_rows
 
 Row = tuple[AttemptId, SampledToken]
@@ -46,9 +47,9 @@ class DecodeScheduler:
     def __init__(self, limits: Limits, tables: BlockTables) -> None:
         self.limits = limits.within(tables.num_slots)
         self._tables = tables
-        self._pace = Pace()
         self._residents: dict[AttemptId, Resident] = {}
-        self._batch = Batch(self.limits, tables)
+        self._ration = Ration(self.limits)
+        self._batch = Batch(self.limits, tables, self._ration)
         self._planned: list[Sequence] | None = None
 
     def accept(self, command: Command, now: float) -> tuple[Event, ...]:
@@ -74,11 +75,11 @@ class DecodeScheduler:
     def plan(self, now: float) -> StepPlan | None:
         """The next step, or None when there is nothing to do until a command comes."""
         events: list[Event] = []
-        takes, copies = self._batch.choose()
+        takes, copies = self._batch.choose(self._num_promised_rows())
         if not takes:  # nobody could stay; the oldest of them may fit now that all have left
             self._tables.settle()
             events = self._admit(now)
-            takes, copies = self._batch.choose()
+            takes, copies = self._batch.choose(self._num_promised_rows())
         if not takes:
             return None
         plan, self._planned = make_plan(takes, copies=copies.values(), events=events)
@@ -88,7 +89,7 @@ class DecodeScheduler:
         sequences, self._planned = self._planned or [], None
         self._tables.pool.now = now
         self._tables.settle()
-        self._pace.note(plan.num_tokens - plan.num_decode, result.seconds)
+        self._ration.note(plan.num_decode, plan.num_tokens - plan.num_decode, result.seconds)
         drawn = drawn_tokens(plan, result, self.limits.max_model_tokens)
         scores = result.scores or ((),) * len(plan.works)
         rows: list[Row] = []
@@ -113,15 +114,22 @@ class DecodeScheduler:
 
     def learn(self, num_tokens: int, seconds: float) -> None:
         """What the warm-up's chunk took."""
-        self._pace.learn(num_tokens, seconds)
+        self._ration.learn(num_tokens, seconds)
 
     def load(self) -> EngineLoad:
         """Waiting hand-offs are no backlog: their prompts are computed elsewhere."""
         chunked = sum(seq.num_remaining for seq in self._batch.running if seq.num_remaining > 1)
         queued = sum(seq.num_remaining for seq in self._batch.waiting if self._is_computed_here(seq))
         batch = self._batch
-        num_running, num_waiting = len(batch.running), len(batch.waiting)
-        return self._pace.load(self._tables, num_running, num_waiting, chunked + queued, batch.num_preempted)
+        return engine_load(
+            self._tables,
+            num_running=len(batch.running),
+            num_waiting=len(batch.waiting),
+            backlog_tokens=chunked + queued,
+            prefill_tokens_per_s=self._ration.tokens_per_s(len(batch.running)),
+            step_ms=self._ration.step_ms,
+            num_preempted=batch.num_preempted,
+        )
 
     def _enter(self, attempt: Attempt, now: float, local: bool) -> list[Event]:
         if attempt.id in self._residents:
@@ -154,8 +162,12 @@ class DecodeScheduler:
 
     def _num_busy_rows(self) -> int:
         """Rows of the batch that are taken or promised."""
+        return self._batch.num_rows + self._num_promised_rows()
+
+    def _num_promised_rows(self) -> int:
+        """Rows of hand-offs that are on their way."""
         reserved = (resident for resident in self._residents.values() if resident.phase is Phase.RESERVED)
-        return self._batch.num_rows + sum(num_rows(resident.common) for resident in reserved)
+        return sum(num_rows(resident.common) for resident in reserved)
 
     def _join(self, id: AttemptId, first_tokens: tuple[SampledToken, ...]) -> list[Event]:
         resident = self._residents.get(id)

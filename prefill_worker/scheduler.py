@@ -12,6 +12,7 @@ from itertools import islice
 
 from common.engine.compose import drawn_tokens, make_plan, new_scores, why_refused
 from common.engine.limits import Limits
+from common.engine.load import engine_load
 from common.engine.messages import (
     BlocksReady,
     Command,
@@ -128,7 +129,14 @@ class PrefillScheduler:
     def load(self) -> EngineLoad:
         backlog = sum(run.sequence.num_remaining for run in self._waiting.values())
         backlog += sum(run.sequence.num_remaining for run in self._running.values())
-        return self._pace.load(self._tables, len(self._running), len(self._waiting), backlog)
+        return engine_load(
+            self._tables,
+            num_running=len(self._running),
+            num_waiting=len(self._waiting),
+            backlog_tokens=backlog,
+            prefill_tokens_per_s=self._pace.prefill_tokens_per_s,
+            step_ms=self._pace.step_ms,
+        )
 
     def _choose(self, now: float, events: list[Event]) -> list[tuple[Run, int]]:
         """Who computes how much in the next pass; starts those for whom there is room."""

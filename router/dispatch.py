@@ -41,7 +41,7 @@ from router.events import (
     Tokens,
 )
 from router.legs import Legs
-from router.policy.route import Mode, Route
+from router.policy.route import Route
 from router.reach import Reach
 from router.relay import Outgoing, Relay
 from router.routing import Routing, Rules
@@ -78,7 +78,7 @@ class Dispatch:
         self._run = RequestRun(attempt, arrived, remaining_s, rules.max_attempts)
         self._request, self._relay, self._reach, self._budget, self._rules = request, relay, reach, budget, rules
         self._tally = tally
-        self._routing = Routing(reach.fleet, rules.mode)
+        self._routing = Routing(reach.fleet, rules)
         self._timeline = Timeline(arrived)
         self._on_prefilled = on_prefilled
         self._num_cached_tokens: int | None = None
@@ -142,7 +142,7 @@ class Dispatch:
                         now=self._now(),
                     )
                 case ChooseDecode(attempt, prefill, avoid):
-                    chosen = self._routing.decode(attempt, prefill, avoid)
+                    chosen = self._routing.decode(attempt, prefill, avoid, self._now())
                     if isinstance(chosen, BatonError):
                         self._fail_leg(attempt.id, Role.DECODE, chosen)
                     else:
@@ -182,7 +182,7 @@ class Dispatch:
 
     def _take_route(self, action: ChoosePrefill) -> BatonError | None:
         id = action.attempt.id
-        route = self._routing.route(action.attempt, action.avoid)
+        route = self._routing.route(action.attempt, action.avoid, self._now())
         if isinstance(route, BatonError):
             return route
         if self._is_hopeless(route):
@@ -191,8 +191,8 @@ class Dispatch:
             return None
         self.began = True
         self._decided.set()
-        if route.mode is Mode.LOCAL:
-            self._tally.attempts["local"] += 1
+        if route.reason is not None:
+            self._tally.compute_locally(route.reason)
             self._perform(self._run.routed_local(id, route.member.id, self._now()))
         else:
             self._tally.attempts["handoff"] += 1
@@ -246,6 +246,7 @@ class Dispatch:
         now = time.monotonic()
         match event:
             case FirstTokens(tokens):
+                self._legs.computed(Role.PREFILL, now)
                 self._deliver(id, Role.PREFILL, tokens, now)
             case PrefillStarted(num_cached_tokens):
                 self._timeline.started(now)
@@ -313,6 +314,7 @@ class Dispatch:
     def _join(self, now: float) -> None:
         """Decode's first tokens say it too: prefilling locally, it may join with them."""
         if self._run.state is RequestState.ATTACHING:
+            self._legs.computed(Role.DECODE, now)
             self._timeline.joined(now)
             self._run.joined(self._run.id)
 

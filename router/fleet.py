@@ -92,10 +92,11 @@ class FleetView:
         """By name, for operators."""
         return tuple(self._members[name] for name in sorted(self._members))
 
-    def snapshot(self, prompt: PromptHashes | None = None) -> Snapshot:
+    def snapshot(self, prompt: PromptHashes | None = None, now: float | None = None) -> Snapshot:
+        """Without a time, nothing is taken to be done of prompts that are being computed."""
         return Snapshot(
             tuple(
-                membership.freeze(prompt if membership.hello.cache_key_id == self._key_id else None)
+                membership.freeze(prompt if membership.hello.cache_key_id == self._key_id else None, now)
                 for membership in self._members.values()
             )
         )

@@ -72,6 +72,12 @@ class Legs:
         if leg is not None and leg.id == id:
             leg.session.cancel(leg.stream, (choice,))
 
+    def computed(self, leg: Role, now: float) -> None:
+        """The prompt is no backlog of this leg's member any more. Repeating it changes nothing."""
+        open_leg = self._prefill if leg is Role.PREFILL else self._decode
+        if open_leg is not None:
+            open_leg.placement.computed(now)
+
     def close_prefill(self) -> None:
         """The loan ended: the member no longer works for this request."""
         leg, self._prefill = self._prefill, None

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 from common.types.errors import PeerLost
 from common.types.member import Hello, Load
+from router.policy.backlog import REPORT_LAG_S, Backlog
 from router.policy.snapshot import Member
 from router.prefix import PromptHashes
-
-REPORT_LAG_S = 0.1
-"""A report may have been written this long before it arrived: work sent meanwhile is not in it."""
 
 OnLost = Callable[[PeerLost], None]
 
@@ -32,7 +30,9 @@ class ResumeCommand:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Work given to the member that its last report may not count yet."""
+    """Work given to the member. Blocks and sequences count until a report can have seen them, prompt tokens until they
+    are computed.
+    """
 
     at: float
     num_tokens: int
@@ -46,6 +46,10 @@ class Placement:
     def __init__(self, among: "Placements", on_lost: OnLost) -> None:
         self._among, self.on_lost = among, on_lost
 
+    def computed(self, now: float) -> None:
+        """Its prompt is no backlog any more. Repeating it changes nothing."""
+        self._among.backlog.end(self, now)
+
     def close(self) -> None:
         self._among.discard(self)
 
@@ -54,6 +58,7 @@ class Placements:
     """The attempts on one process; handed on when the process opens its Join stream again."""
 
     def __init__(self) -> None:
+        self.backlog = Backlog()
         self._all: set[Placement] = set()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -61,19 +66,22 @@ class Placements:
     def __len__(self) -> int:
         return len(self._all)
 
-    def add(self, on_lost: OnLost) -> Placement:
+    def add(self, on_lost: OnLost, num_tokens: int, now: float) -> Placement:
         placement = Placement(self, on_lost)
         self._all.add(placement)
+        self.backlog.add(placement, num_tokens, now)
         self._emptied.clear()
         return placement
 
     def discard(self, placement: Placement) -> None:
         self._all.discard(placement)
+        self.backlog.end(placement)
         if not self._all:
             self._emptied.set()
 
     def lose(self, error: PeerLost) -> None:
         """Tells every attempt."""
+        self.backlog = Backlog()
         while self._all:
             placement = self._all.pop()
             placement.on_lost(error)
@@ -99,6 +107,7 @@ class Membership:
         self.doubted = False
         """The way to it broke; the next report shows that it lives."""
         self._sent: list[Sent] = []
+        self._known_tokens = 0
 
     @property
     def draining(self) -> bool:
@@ -114,6 +123,7 @@ class Membership:
         self.reported_at = now
         self.doubted = False
         self._sent = [sent for sent in self._sent if now - sent.at < REPORT_LAG_S]
+        self._known_tokens = self.placements.backlog.reportable_tokens(now)
         self.hashes.difference_update(load.removed_hashes)
         room = max(0, self.hello.num_blocks - len(self.hashes))
         self.hashes.update(load.added_hashes[:room])
@@ -121,7 +131,7 @@ class Membership:
     def place(self, on_lost: OnLost, sent: Sent) -> Placement:
         """Counts work on its way there; `on_lost` is called once when the member is gone."""
         self._sent.append(sent)
-        return self.placements.add(on_lost)
+        return self.placements.add(on_lost, sent.num_tokens, sent.at)
 
     def lose(self, detail: str) -> None:
         """Tells every attempt here; None wakes whoever waits for commands."""
@@ -129,15 +139,19 @@ class Membership:
         self.commands.put_nowait(None)
         self.placements.lose(PeerLost(self.hello.role.value, self.hello.member, detail))
 
-    def freeze(self, prompt: PromptHashes | None) -> Member:
+    def freeze(self, prompt: PromptHashes | None, now: float | None = None) -> Member:
         """As a policy sees it, for one prompt."""
+        outstanding = self.placements.backlog.outstanding(now)
         num_cached = prompt.num_cached_tokens(self.hashes, self.hello.block_tokens) if prompt else 0
         return Member(
             hello=self.hello,
             load=self.load,
             draining=not self.takes_work,
             num_attempts=len(self.placements),
-            sent_tokens=sum(sent.num_tokens for sent in self._sent),
+            sent_tokens=outstanding.num_tokens,
+            head_tokens=outstanding.head_tokens,
+            head_s=outstanding.head_s,
+            known_tokens=self._known_tokens,
             sent_blocks=sum(sent.num_blocks for sent in self._sent),
             sent_sequences=sum(sent.num_sequences for sent in self._sent),
             num_cached_tokens=num_cached,

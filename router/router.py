@@ -27,6 +27,7 @@ from router.doors import Door, Doors, make_doors
 from router.fleet import FleetView, Served
 from router.http.gateway import Gateway
 from router.overview import keep_history
+from router.policy.local import Goals
 from router.policy.route import ModeRule
 from router.pulse import Pulse
 from router.reach import Reach
@@ -54,7 +55,8 @@ class Router:
         self._doors = doors
         self.fleet = FleetView(Served(model.id, model.fingerprint, config.cache_key.encode()))
         self._reach = Reach(self.fleet, epoch, Dial.of(config.cache_key, config.access.fleet_tls, ROUTER))
-        rules = Rules(ModeRule(config.mode), config.max_attempts, config.timeouts.handoff_s)
+        goals = Goals(config.timeouts.ttft_goal_ms, config.timeouts.tpot_goal_ms)
+        rules = Rules(ModeRule(config.mode), config.max_attempts, config.timeouts.handoff_s, goals)
         self.serving = Serving(model, self._reach, config, rules, now)
         self.serving.traces = open_traces(traces_endpoint(), ROUTER)
         if doors.keys is not None:

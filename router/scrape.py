@@ -12,6 +12,7 @@ from common.obs.member_samples import member_samples
 from common.types.ids import Role
 from router.fleet import FleetView
 from router.membership import Membership
+from router.policy.route import Reason
 from router.serving import Serving
 from router.situation import used_share
 from router.tally import ANSWERED, CANCELLED, CAPACITY, FAILED, LEGS, Tally
@@ -63,6 +64,8 @@ def _requests(serving: Serving) -> Iterator[Sample]:
 
 def _attempts(tally: Tally) -> Iterator[Sample]:
     yield from _counts("baton_attempts_total", tally.attempts, ("handoff", "local"))
+    for reason in Reason:
+        yield Sample("baton_local_attempts_total", tally.local[reason], (reason.value,))
     for (leg, cause), count in sorted(tally.leg_failures.items()):
         yield Sample("baton_leg_failures_total", count, (leg, cause))
     yield from _counts("baton_retries_total", tally.retries, [role.value for role in Role])

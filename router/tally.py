@@ -13,6 +13,7 @@ from common.types.errors import BatonError, Forbidden, InvalidRequest, NotFound,
 from common.types.handoff import FailureKind
 from common.types.ids import Role
 from router.events import DecodeJoined
+from router.policy.route import Reason
 from router.timeline import Summary
 
 LEGS = ("queue", "prefill", "handoff", "decode")
@@ -41,6 +42,7 @@ class Tally:
         self.ended: Counter[str] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
         self.attempts: Counter[str] = Counter()
+        self.local: Counter[Reason] = Counter()
         self.leg_failures: Counter[tuple[str, str]] = Counter()
         self.retries: Counter[str] = Counter()
         self.handoffs: dict[str, HandOffs] = {}
@@ -87,6 +89,11 @@ class Tally:
             handoffs.num_bytes += joined.num_bytes
             handoffs.copy.observe(joined.copy_ms / 1000, now)
             handoffs.exposed.observe(joined.exposed_ms / 1000, now)
+
+    def compute_locally(self, reason: Reason) -> None:
+        """An attempt whose prompt a decode member computes."""
+        self.attempts["local"] += 1
+        self.local[reason] += 1
 
     def leg_failed(self, leg: Role, failure: FailureKind | BatonError) -> None:
         cause = failure.value.replace(" ", "_") if isinstance(failure, FailureKind) else type(failure).__name__.lower()

@@ -6,6 +6,7 @@ Owns the order and what it takes from the configuration. Knows nothing of networ
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from time import perf_counter
 
@@ -163,7 +164,12 @@ def _limits(config: WorkerConfig, model: ModelConfig) -> Limits:
             f"max_model_tokens is {config.max_model_tokens}, and the model was made for {model.max_tokens}",
             "Lower max_model_tokens, or leave it out",
         )
-    return Limits(config.token_budget, config.max_sequences, config.max_model_tokens or model.max_tokens)
+    return Limits(
+        config.token_budget,
+        config.max_sequences,
+        config.max_model_tokens or model.max_tokens,
+        tpot_goal_s=config.timeouts.tpot_goal_ms / 1000 or inf,
+    )
 
 
 def _check_kv(layout: KVLayout, dtype: str, where: Device) -> None:

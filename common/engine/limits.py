@@ -1,6 +1,7 @@
 """How much one engine takes on, and which attempts can never be served by it."""
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from common.types.attempt import Attempt
 from common.types.errors import InvalidRequest, StartupError, invalid
@@ -12,12 +13,14 @@ class Limits:
 
     A step computes at most `token_budget` tokens; a full batch must leave some of them to prompts. A runner that works
     `num_ahead` steps ahead of what it was asked for gets tables that reach so many tokens further, where there is room.
+    `tpot_goal_s` is what the tokens of an answer should at most be apart: prompts computed beside it are cut to fit.
     """
 
     token_budget: int
     max_sequences: int
     max_model_tokens: int
     num_ahead: int = 0
+    tpot_goal_s: float = inf
 
     def __post_init__(self) -> None:
         if not 0 < self.max_sequences < self.token_budget:

@@ -2,9 +2,6 @@
 
 from math import inf
 
-from common.engine.messages import EngineLoad
-from common.engine.tables import BlockTables
-
 _KEEP = 0.9  # share of the past that survives one step: about the last ten steps count
 _TELLING_SHARE = 8  # a chunk says something of speed from one in so many tokens of the warm-up's on
 _SURPRISE = 8  # a step counts as at most so many expected ones: the process may have been stopped in the middle of it
@@ -47,25 +44,3 @@ class Pace:
         if not self.step_ms or (num_prompt_tokens and not speed):
             return inf
         return self.step_ms / 1000 + (num_prompt_tokens / speed if num_prompt_tokens else 0.0)
-
-    def load(
-        self, tables: BlockTables, num_running: int, num_waiting: int, backlog_tokens: int, num_preempted: int = 0
-    ) -> EngineLoad:
-        counts, oldest = tables.pool.counts(), tables.pool.oldest()
-        return EngineLoad(
-            num_free_blocks=counts.num_free,
-            num_cached_blocks=counts.num_cached,
-            num_quarantined_blocks=counts.num_quarantined,
-            num_running=num_running,
-            num_waiting=num_waiting,
-            backlog_tokens=backlog_tokens,
-            prefill_tokens_per_s=self.prefill_tokens_per_s,
-            step_ms=self.step_ms,
-            num_owned_blocks=counts.num_owned,
-            num_sealed_blocks=counts.num_sealed,
-            cached_at=oldest.cached_at,
-            quarantined_at=oldest.quarantined_at,
-            num_queried_tokens=tables.num_queried_tokens,
-            num_hit_tokens=tables.num_hit_tokens,
-            num_preempted=num_preempted,
-        )

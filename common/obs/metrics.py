@@ -114,6 +114,7 @@ def _times() -> Iterator[Metric]:
 
 def _attempts() -> Iterator[Metric]:
     yield Metric("baton_attempts_total", _C, "", ("mode",), "Attempts: handoff, or local on a decode member")
+    yield Metric("baton_local_attempts_total", _C, "", ("reason",), "Local ones: cheaper, relief, no_prefill, rule")
     yield Metric("baton_leg_failures_total", _C, "", ("leg", "cause"), "Legs of attempts that failed")
     yield Metric("baton_retries_total", _C, "", ("leg",), "Attempts made because a leg of an earlier one failed")
     yield Metric("baton_continuations_total", _C, "", (), "Retries that went on after tokens the client already had")

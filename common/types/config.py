@@ -11,7 +11,7 @@ from common.types.config_keys import KeysConfig
 from common.types.config_top import TopConfig
 from common.types.http import HttpLimits
 from common.types.options import about
-from common.types.timeouts import Timeouts
+from common.types.timeouts import TPOT_GOAL_MS, TTFT_GOAL_MS, Timeouts
 
 GRPC = "127.0.0.1:50051"
 FLEET = "127.0.0.1:50052"
@@ -58,7 +58,9 @@ class RouterConfig:
         default="", repr=False, metadata=about("key of the prefix hashes, the same in the whole fleet", secret=True)
     )
     log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
-    timeouts: Timeouts = field(default=Timeouts(), metadata=about("time-outs; in seconds where they end in -s"))
+    timeouts: Timeouts = field(
+        default=Timeouts(), metadata=about("time-outs and goals; -s are seconds, -ms milliseconds")
+    )
     http_limits: HttpLimits = field(default=HttpLimits(), metadata=about("limits of the HTTP front"))
     access: Access = field(default=Access(), metadata=about("who may come in; docs/security.md says how"))
 
@@ -107,7 +109,9 @@ class WorkerConfig:
         default="", metadata=about("folder for sockets that lend memory, shared by containers of a host", "DIR")
     )
     log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
-    timeouts: Timeouts = field(default=Timeouts(), metadata=about("time-outs; in seconds where they end in -s"))
+    timeouts: Timeouts = field(
+        default=Timeouts(), metadata=about("time-outs and goals; -s are seconds, -ms milliseconds")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,12 @@ class UpConfig:
     kv_memory: int = field(default=0, metadata=about("memory for KV blocks of each worker, such as 2GiB", size=True))
     threads: int = field(default=0, metadata=about("threads of each worker; 0 shares the cores out", "N", least=0))
     pin: bool = field(default=True, metadata=about("each worker gets its own cores if they suffice"))
+    ttft_goal_ms: float = field(
+        default=TTFT_GOAL_MS, metadata=about("wanted time to the first token; 0 is none", "MS", least=0)
+    )
+    tpot_goal_ms: float = field(
+        default=TPOT_GOAL_MS, metadata=about("wanted time between tokens; 0 is none", "MS", least=0)
+    )
     cache_key: str = field(
         default="", repr=False, metadata=about("key of the prefix hashes; a fresh one when empty", secret=True)
     )

@@ -1,11 +1,21 @@
-"""Every time-out of the hand-off in one place, with the defaults the promises are written for. Never wall time."""
+"""Every time-out of the hand-off in one place, with the defaults the promises are written for. Never wall time.
 
-from dataclasses import dataclass
+Beside them the goals: what routes and steps aim at, and nothing ends for missing.
+"""
+
+from dataclasses import dataclass, field
+
+from common.types.options import about
+
+TTFT_GOAL_MS, TPOT_GOAL_MS = 1000.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. A lease is liveness only, never evidence of safety."""
+    """Seconds, and milliseconds where a name says so. A lease is liveness only, never evidence of safety.
+
+    A goal of 0 is none.
+    """
 
     heartbeat_s: float = 1.0
     dead_s: float = 3.0
@@ -19,3 +29,5 @@ class Timeouts:
     stalled_reader_s: float = 10.0
     quarantine_s: float = 30.0
     quarantine_share: float = 0.10
+    ttft_goal_ms: float = field(default=TTFT_GOAL_MS, metadata=about("to the first token", "MS", least=0))
+    tpot_goal_ms: float = field(default=TPOT_GOAL_MS, metadata=about("between tokens", "MS", least=0))

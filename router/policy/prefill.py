@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from router.policy.decode import candidates
 from router.policy.snapshot import Explanation, Member, Need, Snapshot
-from router.policy.speeds import prefill_tokens_per_s
+from router.policy.speeds import prefill_tokens_per_s, queue_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class PrefillScore:
     member: Member
     queue_ms: float
     compute_ms: float
-    backlog_tokens: int
+    backlog_tokens: float
     uncached_tokens: int
 
     @property
@@ -24,7 +24,7 @@ class PrefillScore:
     def __str__(self) -> str:
         return (
             f"{self.member.name}: first token in {self.ttft_ms:.0f} ms "
-            f"({self.backlog_tokens} tokens ahead, {self.uncached_tokens} to compute, "
+            f"({self.backlog_tokens:.0f} tokens ahead, {self.uncached_tokens} to compute, "
             f"{self.member.num_cached_tokens} cached)"
         )
 
@@ -47,7 +47,7 @@ def _can_take(member: Member, snapshot: Snapshot, need: Need) -> bool:
 
 
 def _score(member: Member, snapshot: Snapshot, need: Need) -> PrefillScore:
-    backlog = member.load.backlog_tokens + member.sent_tokens
     uncached = need.num_tokens if need.scores_prompt else member.uncached_tokens(need.num_tokens)
-    token_ms = 1000 / prefill_tokens_per_s(member, snapshot)
-    return PrefillScore(member, backlog * token_ms, uncached * token_ms, backlog, uncached)
+    speed = prefill_tokens_per_s(member, snapshot)
+    ahead = member.backlog_tokens(speed)
+    return PrefillScore(member, queue_ms(member, speed), 1000 * uncached / speed, ahead, uncached)

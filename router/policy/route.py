@@ -1,14 +1,18 @@
-"""Hand-off or local prefill: an estimate of what each costs, this request and those already running there."""
+"""Hand-off or local prefill: an estimate of what each costs, this request and those already running there.
+
+A prompt is computed by a decode member when that is clearly cheaper, or when the prefill pool would be late for it.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
 
 from common.types.errors import BatonError, Unavailable, invalid
 from common.types.ids import Role
-from router.policy.decode import DecodeScore, candidates, choose_decode
+from router.policy.decode import DecodeScore, choose_decode
+from router.policy.local import Goals, Local, best_local, relief
 from router.policy.prefill import choose_prefill
 from router.policy.snapshot import Explanation, Member, Need, Snapshot
-from router.policy.speeds import fetch_ms, local_prefill_tokens_per_s
+from router.policy.speeds import fetch_ms
 
 ROUND_TRIP_MS = 2.0
 LAST_CHUNK_TOKENS = 512
@@ -22,6 +26,15 @@ class Mode(Enum):
 
     HANDOFF = "hand-off"
     LOCAL = "local prefill"
+
+
+class Reason(Enum):
+    """Why a decode member computes a prompt."""
+
+    CHEAPER = "cheaper"
+    RELIEF = "relief"
+    NO_PREFILL = "no_prefill"
+    RULE = "rule"
 
 
 class ModeRule(Enum):
@@ -40,54 +53,32 @@ class Route:
     member: Member
     queue_ms: float
     explanations: tuple[Explanation, ...]
+    reason: Reason | None = None
+    """Of a local prefill."""
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
-    """What prefilling on a decode member costs."""
-
-    member: Member
-    queue_ms: float
-    compute_ms: float
-
-    @property
-    def ttft_ms(self) -> float:
-        return self.queue_ms + self.compute_ms
-
-    @property
-    def harm_ms(self) -> float:
-        """Every sequence in a batch waits while a prompt is mixed into its steps."""
-        return self.member.num_sequences * self.compute_ms
-
-    @property
-    def cost_ms(self) -> float:
-        return self.ttft_ms + self.harm_ms
-
-
-def choose_route(snapshot: Snapshot, need: Need, rule: ModeRule = ModeRule.AUTO) -> Route | None:
+def choose_route(
+    snapshot: Snapshot, need: Need, rule: ModeRule = ModeRule.AUTO, goals: Goals = Goals()
+) -> Route | None:
     """None when nobody can take the attempt now. Scoring a prompt needs a prefill member."""
     prefill, why_prefill = choose_prefill(snapshot, need)
     if rule is ModeRule.LOCAL and not need.scores_prompt:
         prefill = None
-    local = None if need.scores_prompt or (rule is ModeRule.HANDOFF and prefill) else _best_local(snapshot, need)
-    if prefill is None and local is None:
-        return None
-    lines = []
-    if prefill is not None:
-        decode, _ = choose_decode(snapshot, need, prefill.member.hello.layout)
-        handoff_ms = prefill.ttft_ms + _exposed_ms(decode, need)
-        lines.append(f"hand-off: {handoff_ms:.0f} ms (first token {prefill.ttft_ms:.0f} ms on {prefill.member.name})")
-    if local is not None:
-        lines.append(
-            f"local prefill: {local.cost_ms:.0f} ms (first token {local.ttft_ms:.0f} ms on {local.member.name}, "
-            f"{local.harm_ms:.0f} ms of delay to what runs there)"
-        )
-    if local is not None and (prefill is None or local.cost_ms < LOCAL_ADVANTAGE * handoff_ms):
-        why = Explanation("mode", Mode.LOCAL.value, tuple(reversed(lines)))
-        return Route(Mode.LOCAL, local.member, local.queue_ms, (why,))
+    local = None if need.scores_prompt or (rule is ModeRule.HANDOFF and prefill) else best_local(snapshot, need)
     if prefill is None:
-        return None
-    why = Explanation("mode", Mode.HANDOFF.value, tuple(lines))
+        if local is None:
+            return None
+        return _locally(local, Reason.RULE if rule is ModeRule.LOCAL else Reason.NO_PREFILL, (str(local),))
+    decode, _ = choose_decode(snapshot, need, prefill.member.hello.layout)
+    handoff_ms = prefill.ttft_ms + _exposed_ms(decode, need)
+    handoff = f"hand-off: {handoff_ms:.0f} ms (first token {prefill.ttft_ms:.0f} ms on {prefill.member.name})"
+    if local is not None:
+        if local.cost_ms < LOCAL_ADVANTAGE * handoff_ms:
+            return _locally(local, Reason.CHEAPER, (str(local), handoff))
+        if (relieving := relief(snapshot, need, prefill.ttft_ms, goals)) is not None:
+            return _locally(relieving, Reason.RELIEF, (f"{relieving}; the prefill pool would be late", handoff))
+    lines = (handoff,) if local is None else (handoff, str(local))
+    why = Explanation("mode", Mode.HANDOFF.value, lines)
     return Route(Mode.HANDOFF, prefill.member, prefill.queue_ms, (why, why_prefill))
 
 
@@ -103,21 +94,14 @@ def why_no_route(snapshot: Snapshot, need: Need) -> BatonError:
     return Unavailable("no prefill member can take this prompt", Role.PREFILL.value)
 
 
+def _locally(local: Local, reason: Reason, lines: tuple[str, ...]) -> Route:
+    why = Explanation("mode", Mode.LOCAL.value, lines)
+    return Route(Mode.LOCAL, local.member, local.queue_ms, (why,), reason)
+
+
 def _exposed_ms(decode: DecodeScore | None, need: Need) -> float:
     """What the hand-off adds after the first token: the last chunk's copy and a round trip."""
     if decode is None:
         return 0.0
     last_chunk = min(decode.member.uncached_tokens(need.num_tokens), LAST_CHUNK_TOKENS)
     return ROUND_TRIP_MS + fetch_ms(decode.member, last_chunk)
-
-
-def _best_local(snapshot: Snapshot, need: Need) -> Local | None:
-    """Members with room first."""
-    costs = []
-    for member in candidates(snapshot, need, None):
-        token_ms = 1000 / local_prefill_tokens_per_s(member, snapshot)
-        backlog = member.load.backlog_tokens + member.sent_tokens
-        local = Local(member, backlog * token_ms, member.uncached_tokens(need.num_tokens) * token_ms)
-        missing = max(0, need.blocks(member.hello.block_tokens) - member.num_available_blocks)
-        costs.append((missing, local.cost_ms, member.name, local))
-    return min(costs, key=lambda cost: cost[:3])[3] if costs else None

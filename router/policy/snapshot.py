@@ -57,13 +57,20 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A live worker: what it said of itself, and what this router sent it since (`sent_*`)."""
+    """A live worker: what it said of itself, and what this router sent it (`sent_*`).
+
+    `sent_tokens` are of prompts that are not computed yet; `head_tokens` of them belong to the oldest prompt, which has
+    been that for `head_s`. `known_tokens` of the reported backlog were this router's own when the report came.
+    """
 
     hello: Hello
     load: Load = NOTHING_REPORTED
     draining: bool = False
     num_attempts: int = 0
     sent_tokens: int = 0
+    head_tokens: int = 0
+    head_s: float = 0.0
+    known_tokens: int = 0
     sent_blocks: int = 0
     sent_sequences: int = 0
     num_cached_tokens: int = 0
@@ -84,6 +91,11 @@ class Member:
     def num_sequences(self) -> int:
         """Sequences of the batch an attempt sent now would meet."""
         return self.load.num_running + self.load.num_waiting + self.sent_sequences
+
+    def backlog_tokens(self, tokens_per_s: float) -> float:
+        """Prompt tokens that a prompt sent now would wait for: this router's own, and those of others."""
+        others = max(0, self.load.backlog_tokens - self.known_tokens)
+        return others + self.sent_tokens - min(self.head_tokens, self.head_s * tokens_per_s)
 
     def uncached_tokens(self, num_tokens: int) -> int:
         """Tokens this member would have to compute: at least one, the one that is sampled after."""

@@ -32,6 +32,11 @@ def local_prefill_tokens_per_s(member: Member, snapshot: Snapshot) -> float:
     return _mean((peer.load.prefill_tokens_per_s for peer in snapshot.decode), pool * LOCAL_PREFILL_SHARE)
 
 
+def queue_ms(member: Member, tokens_per_s: float) -> float:
+    """Until a prompt that is sent now begins to be computed, at this speed."""
+    return 1000 * member.backlog_tokens(tokens_per_s) / tokens_per_s
+
+
 def step_ms(member: Member, snapshot: Snapshot, num_more: int) -> float:
     """Time of a decode step once `num_more` sequences have joined those it has and those on their way."""
     lone_ms = _lone_step_ms(member) or _mean((_lone_step_ms(peer) for peer in snapshot.decode), PRIOR_STEP_MS)

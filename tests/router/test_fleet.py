@@ -143,9 +143,35 @@ async def test_work_sent_counts_until_a_report_can_have_seen_it() -> None:
     assert (member(view, "d0").sent_blocks, member(view, "d0").sent_sequences) == (14, 2)
     for membership in (prefill, decode):
         view.report(membership, load(), 1.0 + REPORT_LAG_S / 2)
-    assert member(view, "p0").sent_tokens == 40
-    view.report(prefill, load(backlog_tokens=40), 1.0 + REPORT_LAG_S)
-    assert member(view, "p0").sent_tokens == 0
+    view.report(decode, load(), 1.0 + REPORT_LAG_S)
+    assert (member(view, "d0").sent_blocks, member(view, "d0").sent_sequences) == (0, 0)
+
+
+async def test_a_prompt_is_backlog_until_it_is_computed_whatever_reports_say() -> None:
+    view = fleet()
+    prefill = joined(view, hello("p0"))
+    first = view.place(member(view, "p0"), need(40), 1.0, Losses(), computes=True)
+    second = view.place(member(view, "p0"), need(30), 1.1, Losses(), computes=True)
+
+    def ahead(now: float) -> float:
+        (seen,) = view.snapshot(now=now).members
+        return seen.backlog_tokens(100.0)
+
+    assert ahead(1.0) == 70
+    assert ahead(1.2) == pytest.approx(50)
+    assert ahead(9.0) == 30, "the second is not begun before the first is done"
+    view.report(prefill, load(backlog_tokens=70), 1.3)
+    assert ahead(1.3) == pytest.approx(40)
+    view.report(prefill, load(backlog_tokens=500), 1.3)
+    assert ahead(1.3) == pytest.approx(40 + 430), "another router's prompts"
+    view.report(prefill, load(), 1.3)
+    first.computed(1.4)
+    first.computed(1.9)
+    assert ahead(1.5) == pytest.approx(20)
+    view.report(prefill, load(backlog_tokens=70), 1.45)
+    assert ahead(1.5) == pytest.approx(20), "written before the first was done"
+    second.close()
+    assert ahead(1.5) == 0
 
 
 async def test_hashes_follow_the_deltas_and_stay_bounded() -> None:
