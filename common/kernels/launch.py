@@ -7,6 +7,7 @@ here after `loadtest.gpu.sweep` has measured them. Knows nothing of what the ker
 import functools
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import torch
 
@@ -115,6 +116,17 @@ def _properties(device: torch.device) -> tuple[tuple[int, int], int]:
 def decodes_e4m3(device: torch.device) -> bool:
     """Whether the device has an instruction for it."""
     return capability(device) >= (8, 9)
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """What Triton raises of its own, where a kernel does not compile or asks for more than a processor has: it is no
+    RuntimeError.
+    """
+    if find_spec("triton") is None:
+        return ()
+    from triton import TritonError
+
+    return (TritonError,)
 
 
 def power_of_two(number: int, least: int = 1) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from common.kernels.batch import Batch
+from common.kernels.launch import refusals
 from common.kernels.table import kernels_for
 from loadtest.gpu.ceilings import Ceilings, graphed, seconds
 from loadtest.gpu.rows import Row
@@ -26,7 +27,7 @@ def measure(device: torch.device, ceilings: Ceilings) -> Iterator[Row]:
     for id, what, dtype, lengths, must in cases:
         try:
             share, text = _share(device, ceilings, dtype, lengths)
-        except (RuntimeError, ValueError, TypeError) as error:
+        except (RuntimeError, ValueError, TypeError, *refusals()) as error:
             yield Row(id, f"paged decode attention over read bandwidth, {what}", failed=_first_line(error))
         else:
             yield Row(id, f"paged decode attention over read bandwidth, {what}", text, share, must, most=False)

@@ -12,6 +12,8 @@ from statistics import median
 import torch
 
 NUM_SAMPLES = 9
+ROW = 4096
+"""Elements of bfloat16 that are summed up together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,13 @@ def random_bytes(num_bytes: int, device: torch.device) -> torch.Tensor:
 
 def read_ceilings(device: torch.device) -> Ceilings:
     """Takes a few seconds and an eighth of the free memory, at most 8 GiB."""
-    read, copy = _memory(min(8 << 30, torch.cuda.mem_get_info(device)[0] // 8) // 2 & ~0xFFF, device)
+    read, copy = _memory(copied_bytes(torch.cuda.mem_get_info(device)[0]), device)
     return Ceilings(max(read, copy / 2), copy, _products(8192, device))
+
+
+def copied_bytes(free: int) -> int:
+    """How much is copied to as much again: of whole rows, whatever is free."""
+    return min(8 << 30, free // 8) // 2 // (2 * ROW) * (2 * ROW)
 
 
 def _memory(size: int, device: torch.device) -> tuple[float, float]:
@@ -81,7 +88,7 @@ def _memory(size: int, device: torch.device) -> tuple[float, float]:
     # two ways to read and keep next to nothing; the faster one is nearer to what memory gives
     read = max(
         size / seconds(lambda: torch.amax(words)),
-        size / seconds(lambda: source.view(-1, 4096).sum(dim=1, dtype=torch.float32)),
+        size / seconds(lambda: source.view(-1, ROW).sum(dim=1, dtype=torch.float32)),
     )
     return read, copy
 

@@ -9,6 +9,7 @@ from itertools import groupby
 
 import torch
 
+from common.kernels.launch import refusals
 from loadtest.gpu.attention_checks import attention_checks
 from loadtest.gpu.checks import Check
 from loadtest.gpu.op_checks import op_checks
@@ -34,7 +35,7 @@ def run(device: torch.device) -> Iterator[Row]:
             try:
                 error, most = check.error()
                 torch.cuda.synchronize(device)
-            except (RuntimeError, ValueError, TypeError, AttributeError) as problem:
+            except (RuntimeError, ValueError, TypeError, AttributeError, *refusals()) as problem:
                 failed = (str(problem).splitlines() or [type(problem).__name__])[0][:120]
                 break
             worst = max(worst, error / most if most else error)

@@ -14,7 +14,7 @@ from statistics import median
 
 import torch
 
-from common.kernels.launch import BY_CAPABILITY, Launch, capability, launch_of
+from common.kernels.launch import BY_CAPABILITY, Launch, capability, launch_of, refusals
 from common.kernels.small_linear import SmallLinear
 from loadtest.gpu.attention_rows import attention_case
 from loadtest.gpu.ceilings import graphed, random_bytes, seconds
@@ -54,7 +54,7 @@ def sweep(kernel: str, device: torch.device, launches: list[Launch], make: Calla
             try:
                 with launched_as(kernel, device, launch):
                     times[launch].append(seconds(graphed(make()), samples=5))
-            except (RuntimeError, ValueError) as error:
+            except (RuntimeError, ValueError, *refusals()) as error:
                 del times[launch]
                 print(f"{kernel} {launch}: {(str(error).splitlines() or ['failed'])[0][:100]}")
     for launch, series in sorted(times.items(), key=lambda pair: median(pair[1])):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from loadtest.gpu.bench import BLOCK_TOKENS, Talks
-from loadtest.gpu.ceilings import Ceilings
+from loadtest.gpu.ceilings import ROW, Ceilings, copied_bytes
 from loadtest.gpu.checks import DTYPES, TOLERANCE, distance, random, same, spread
 from loadtest.gpu.closed_loop import ANSWER, PROMPT, best_rate
 from loadtest.gpu.decode_rows import GREEDY
@@ -59,6 +59,13 @@ def test_spread_rows_are_the_same_with_poison_between(dtype: torch.dtype) -> Non
 def test_a_seed_is_its_data() -> None:
     assert torch.equal(random(4, 4, device=CPU, seed=1), random(4, 4, device=CPU, seed=1))
     assert not torch.equal(random(4, 4, device=CPU, seed=1), random(4, 4, device=CPU, seed=2))
+
+
+@pytest.mark.parametrize("free", [1 << 22, 23_622_320_128, 42_000_000_001, 150 << 30])
+def test_whatever_is_free_is_read_in_whole_rows(free: int) -> None:
+    size = copied_bytes(free)
+    assert 0 < size <= min(4 << 30, free // 16)
+    assert size // 2 % ROW == 0
 
 
 def test_ceilings_travel_between_processes(tmp_path: Path) -> None:
