@@ -6,6 +6,7 @@ afresh. Knows nothing of drawing.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,15 @@ from common.types.ids import AttemptId
 Int64s = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happens to some rows of logits, in this order; None where nothing does."""
+
+    bias: Bias | None
+    penalties: Penalties | None
+    excluded: Mask | None
+
+
 def is_adjusted(row: SampleRow) -> bool:
     """Whether a row's logits are changed before a token is chosen."""
     sampling = row.sampling
@@ -27,47 +37,57 @@ def is_adjusted(row: SampleRow) -> bool:
 
 
 class Adjuster:
-    """Changes logits in place."""
+    """Works out the changes; `adjust` makes them on the host."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[AttemptId, int], TokenCounts] = {}
 
     def adjust(self, logits: npt.NDArray[np.float32], rows: Sequence[SampleRow]) -> None:
-        """`logits` [R, V] float32; call it once per step, with all adjusted rows of the step.
+        """Changes `logits` [R, V] float32 in place; call it once per step, with all adjusted rows of the step."""
+        changes = self.changes(rows, logits.shape[1])
+        if changes.bias is not None:
+            add_bias(logits, changes.bias)
+        if changes.penalties is not None:
+            penalise(logits, changes.penalties)
+        if changes.excluded is not None:
+            exclude(logits, changes.excluded)
+
+    def changes(self, rows: Sequence[SampleRow], vocabulary: int, ahead: int = 0) -> Changes:
+        """Of all adjusted rows of a step; `ahead` is 1 for the token after the one each asks for.
 
         Ids beyond the vocabulary are left out: a stop token may belong to another tokenizer's table.
         """
-        vocabulary = logits.shape[1]
         biased = [
             (place, token, bias)
             for place, row in enumerate(rows)
             for token, bias in row.sampling.logit_bias
             if 0 <= token < vocabulary
         ]
-        if biased:
-            places, ids, values = zip(*biased, strict=True)
-            add_bias(logits, Bias(np.array(places), np.array(ids), np.array(values, dtype=np.float32)))
-        self._penalise(logits, rows)
         stops = [
             (place, token)
             for place, row in enumerate(rows)
-            if row.index < row.sampling.min_tokens and row.sampling.constraint is None
+            if row.index + ahead < row.sampling.min_tokens and row.sampling.constraint is None
             for token in row.sampling.stop_token_ids
             if 0 <= token < vocabulary
         ]
+        bias = excluded = None
+        if biased:
+            places, ids, values = zip(*biased, strict=True)
+            bias = Bias(np.array(places), np.array(ids), np.array(values, dtype=np.float32))
         if stops:
             places, ids = zip(*stops, strict=True)
-            exclude(logits, Mask(np.array(places), np.array(ids)))
+            excluded = Mask(np.array(places), np.array(ids))
+        return Changes(bias, self._penalties(rows), excluded)
 
     def forget(self) -> None:
         """What a step without adjusted rows calls instead."""
         self._counts = {}
 
-    def _penalise(self, logits: npt.NDArray[np.float32], rows: Sequence[SampleRow]) -> None:
+    def _penalties(self, rows: Sequence[SampleRow]) -> Penalties | None:
         penalised = [(place, row) for place, row in enumerate(rows) if row.sampling.penalised]
         kept, self._counts = self._counts, {}
         if not penalised:
-            return
+            return None
         counts = []
         for _, row in penalised:
             key = (row.id, row.choice)
@@ -83,14 +103,11 @@ class Adjuster:
         def spread(values: Sequence[float]) -> npt.NDArray[np.float32]:
             return np.repeat(np.array(values, dtype=np.float32), sizes)
 
-        penalise(
-            logits,
-            Penalties(
-                rows=np.repeat(np.array([place for place, _ in penalised]), sizes),
-                ids=np.concatenate([found.ids for found in counts]),
-                num_output=np.concatenate([found.num_output for found in counts]),
-                repetition=spread([row.sampling.repetition_penalty for _, row in penalised]),
-                presence=spread([row.sampling.presence_penalty for _, row in penalised]),
-                frequency=spread([row.sampling.frequency_penalty for _, row in penalised]),
-            ),
+        return Penalties(
+            rows=np.repeat(np.array([place for place, _ in penalised]), sizes),
+            ids=np.concatenate([found.ids for found in counts]),
+            num_output=np.concatenate([found.num_output for found in counts]),
+            repetition=spread([row.sampling.repetition_penalty for _, row in penalised]),
+            presence=spread([row.sampling.presence_penalty for _, row in penalised]),
+            frequency=spread([row.sampling.frequency_penalty for _, row in penalised]),
         )

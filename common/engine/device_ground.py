@@ -81,6 +81,7 @@ class DeviceGround:
             inputs = _inputs(stage, storage, limits)
             steps = self._steps(stage, inputs, decoder, storage, limits.max_sequences)
         self.runner = DeviceRunner(decoder, storage, stage, inputs, steps, masks, looks_ahead=self.decodes)
+        self.runner.warm_up()
         self._run = Frugal(self.runner.run, self.meter.release).run
 
     def run(self, plan: StepPlan) -> StepResult:

@@ -16,15 +16,14 @@ import numpy.typing as npt
 import torch
 
 from common.cache.storage import KVStorage
-from common.engine.draw import draw, is_plain
+from common.engine.device_sampler import DeviceSampler
 from common.engine.flight import Flight, Split, is_step, places_of, split
 from common.engine.graphs import Steps
 from common.engine.plan import Sampled, SampleRow, StepPlan, StepResult, Work
-from common.engine.sampler import Sampler
 from common.engine.stage import Stage, copy_blocks
 from common.engine.static_batch import StaticBatch
 from common.engine.whole_step import WholeStep
-from common.kernels.logits import Logits
+from common.kernels.reference.copy_blocks import as_words
 from common.models.decoder import Decoder
 from common.types.sampling import TokenLogprobs
 
@@ -62,11 +61,17 @@ class DeviceRunner:
         self._stage = stage
         self._inputs = inputs
         self._steps = steps
-        self._sampler = Sampler(masks)
-        self._whole = WholeStep(decoder, storage, stage, self._sampler)
+        self._sampler = DeviceSampler(stage, masks)
+        # of its own: its rows are others, and a sampler forgets who is not among a step's
+        self._whole = WholeStep(decoder, storage, stage, DeviceSampler(stage, masks))
         self._looks_ahead = looks_ahead
         self._ahead: Flight | None = None
         self.counts = RunCounts()
+
+    @torch.inference_mode()
+    def warm_up(self) -> None:
+        """What no step of the warm-up does."""
+        self._sampler.warm_up(self._decoder.config.vocab_size)
 
     @torch.inference_mode()
     def run(self, plan: StepPlan) -> StepResult:
@@ -75,21 +80,23 @@ class DeviceRunner:
         ahead, self._ahead = self._ahead, None
         self.counts.num_steps += 1
         decodes = is_step(plan, self._inputs.max_rows)
-        if decodes and not all(map(is_plain, plan.rows)):
-            self.counts.num_wasted += ahead is not None
-            return self._run_here(plan, began)
-        found = None if ahead is None else split(plan, ahead)
-        if ahead is not None and found is not None and found.covered:
-            return self._go_on(plan, ahead, found, began)
+        foreseen = all(map(_is_foreseen, plan.rows))
+        if ahead is not None and (foreseen or not decodes):
+            found = split(plan, ahead)
+            if found.covered:
+                return self._go_on(plan, ahead, found, began)
         self.counts.num_wasted += ahead is not None
         if not decodes:
             return self._whole.run(plan)
+        if not foreseen:
+            self._sampler.begin(plan.rows)
         flight, places = self._launch(plan), np.arange(len(plan.works))
-        self._ahead = self._launch_ahead(plan.works, plan.rows, flight.tokens, places)
+        if foreseen:
+            self._ahead = self._launch_ahead(plan.works, plan.rows, flight.tokens, places)
         launched = perf_counter()
-        tokens = flight.wait()
+        sampled = flight.wait()
         now = perf_counter()
-        return StepResult(_sampled(tokens), now - began, kernel_s=now - launched)
+        return StepResult(sampled, now - began, kernel_s=now - launched)
 
     def settle(self) -> None:
         """Returns once nothing launched so far can write into the pool any more."""
@@ -105,7 +112,7 @@ class DeviceRunner:
         for number, row in enumerate(plan.rows):
             if (place := found.covered.get(row.work)) is not None:
                 places.append(place)
-            elif rest is not None and self._can_go_on(plan, row.work, found) and is_plain(row):
+            elif rest is not None and self._can_go_on(plan, row.work) and _is_foreseen(row):
                 sampled = rest.sampled[found.rest_rows.index(number)]
                 places.append(len(ahead.tokens) + len(fresh))
                 fresh.append(0 if sampled is None else sampled.token_id)
@@ -124,27 +131,16 @@ class DeviceRunner:
         return _merged(plan, found, computed, rest, now - began, now - launched)
 
     @staticmethod
-    def _can_go_on(plan: StepPlan, work: int, found: Split) -> bool:
+    def _can_go_on(plan: StepPlan, work: int) -> bool:
         """Whether a work computed beside the others is a decode row like them."""
         return work < plan.num_decode and sum(row.work == work for row in plan.rows) == 1
 
-    def _run_here(self, plan: StepPlan, began: float) -> StepResult:
-        """A step some of whose rows are chosen on the host."""
-        self._sampler.begin(plan.rows)
-        copy_blocks(self._storage.tensor, plan.copies, self._stage.upload)
-        self._inputs.fill(plan.works)
-        logits = self._decoder.logits(self._steps.run(len(plan.works)))
-        launched = perf_counter()
-        sampled = self._sampler.choose(Logits.of(logits), range(len(plan.rows)), plan.rows)
-        now = perf_counter()
-        return StepResult(sampled, now - began, kernel_s=now - launched)
-
     def _launch(self, plan: StepPlan) -> Flight:
-        copy_blocks(self._storage.tensor, plan.copies, self._stage.upload)
+        copy_blocks(as_words(self._storage.tensor), plan.copies, self._stage.upload)
         computed = self._inputs.fill(plan.works)
         if not computed.all():
             raise RuntimeError("a plan reaches beyond its block tables")
-        return self._flight(plan.rows, places_of(plan.works, computed.tolist(), 0), 0)
+        return self._flight(plan.rows, places_of(plan.works, computed.tolist(), 0), ahead=False)
 
     def _launch_ahead(
         self, works: Sequence[Work], rows: Sequence[SampleRow], tokens: torch.Tensor, places: Int64s
@@ -155,23 +151,29 @@ class DeviceRunner:
         computed = self._inputs.fill(works, (tokens, places))
         if not computed.any():
             return None
-        return self._flight(rows, places_of(works, computed.tolist(), 1), 1)
+        return self._flight(rows, places_of(works, computed.tolist(), 1), ahead=True)
 
-    def _flight(self, rows: Sequence[SampleRow], places: dict[tuple[int, int], int], ahead: int) -> Flight:
+    def _flight(self, rows: Sequence[SampleRow], places: dict[tuple[int, int], int], *, ahead: bool) -> Flight:
         logits = self._decoder.logits(self._steps.run(len(rows)))
-        tokens = draw(logits, rows, self._stage, ahead=ahead)
-        return Flight(tokens, self._stage.download(tokens), places)
+        last = self._inputs.batch(len(rows)).token_ids if ahead else None
+        chosen = self._sampler.choose(logits, rows, last=last)
+        return Flight(chosen.tokens, chosen.read, places)
 
 
-def _sampled(tokens: Int64s) -> tuple[Sampled | None, ...]:
-    return tuple([Sampled(token) if token >= 0 else None for token in tokens.tolist()])
+def _is_foreseen(row: SampleRow) -> bool:
+    """Whether the token after the one it asks for can be chosen without the host: a constraint has to read this one."""
+    return row.sampling.constraint is None
 
 
 def _merged(
-    plan: StepPlan, found: Split, computed: Int64s, rest: StepResult | None, seconds: float, waited_s: float
+    plan: StepPlan,
+    found: Split,
+    ahead: tuple[Sampled | None, ...],
+    rest: StepResult | None,
+    seconds: float,
+    waited_s: float,
 ) -> StepResult:
     """One result of what was computed ahead and what was computed now."""
-    ahead = _sampled(computed)
     later = {} if rest is None else dict(zip(found.rest_rows, rest.sampled, strict=True))
     sampled = [
         later[number] if row.work not in found.covered else ahead[found.covered[row.work]]

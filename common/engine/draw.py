@@ -1,7 +1,7 @@
-"""Chooses tokens on the device, so that they need not come to the host before the next step can be launched.
+"""Draws a token from each row of logits on the device, so that none need come to the host before the next step starts.
 
-Serves rows that ask for the best token or for a draw from their logits as they are. Whatever reads a row's history, is
-constrained, or wants log probabilities is the host's business (`sampler.py`).
+Owns the way from what rows ask for to the arguments of that kernel. What changes logits first stands in
+`device_adjust.py`.
 """
 
 from collections.abc import Sequence
@@ -9,27 +9,23 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from common.engine.adjust import is_adjusted
 from common.engine.plan import SampleRow
 from common.engine.stage import Stage
-from common.kernels.choosing import DeviceDraws, chooser
+from common.kernels.choosing import Choosing, DeviceDraws
 from common.kernels.reference.gumbel import draw_keys
 
 _UINT64 = (1 << 64) - 1
 
 
-def is_plain(row: SampleRow) -> bool:
-    """Whether a row is chosen from its logits as they are, and nothing else of them is wanted."""
-    sampling = row.sampling
-    if sampling.plain:
-        return True
-    return sampling.logprobs is None and sampling.constraint is None and not is_adjusted(row)
-
-
 def draw(
-    logits: torch.Tensor, rows: Sequence[SampleRow], stage: Stage, places: Sequence[int] | None = None, ahead: int = 0
+    choosing: Choosing,
+    logits: torch.Tensor,
+    rows: Sequence[SampleRow],
+    stage: Stage,
+    places: Sequence[int] | None = None,
+    ahead: int = 0,
 ) -> torch.Tensor:
-    """[R] int64: row i's token, -1 where it has nothing to choose. All rows are plain ones.
+    """[R] int64: row i's token, -1 where it has nothing to choose.
 
     Row i draws from `logits[places[i]]`, or from its own; `ahead` is 1 for the token after the one it asks for.
     """
@@ -38,7 +34,7 @@ def draw(
         peaks = logits.gather(1, best[:, None])[:, 0]
         return torch.where(torch.isfinite(peaks), best, -1)
     sources = np.arange(len(rows)) if places is None else np.array(places, dtype=np.int64)
-    return chooser(logits.device)(logits, stage.upload(sources), _draws(rows, stage, ahead))
+    return choosing.choose_tokens(logits, stage.upload(sources), _draws(rows, stage, ahead))
 
 
 def _draws(rows: Sequence[SampleRow], stage: Stage, ahead: int) -> DeviceDraws:

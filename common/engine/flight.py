@@ -9,13 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from common.engine.plan import StepPlan, Work
-
-Int64s = npt.NDArray[np.int64]
+from common.engine.plan import Sampled, StepPlan, Work
 
 
 @dataclass(slots=True)
@@ -23,12 +19,12 @@ class Flight:
     """`tokens` [R] int64 on the device, -1 where there was nothing to choose; row i belongs to `works[i]`."""
 
     tokens: torch.Tensor
-    read: Callable[[], Int64s]
+    read: Callable[[], tuple[Sampled | None, ...]]
     places: dict[tuple[int, int], int]  # (key, start) of each work it computes
-    _found: Int64s | None = field(default=None)
+    _found: tuple[Sampled | None, ...] | None = field(default=None)
 
-    def wait(self) -> Int64s:
-        """The tokens, once the device has them."""
+    def wait(self) -> tuple[Sampled | None, ...]:
+        """What each row yielded, once the device has it."""
         if self._found is None:
             self._found = self.read()
         return self._found

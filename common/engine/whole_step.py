@@ -12,23 +12,22 @@ import torch
 
 from common.cache.storage import KVStorage
 from common.engine.batch import Batcher
-from common.engine.draw import draw, is_plain
+from common.engine.device_sampler import DeviceSampler
 from common.engine.plan import Sampled, StepPlan, StepResult
 from common.engine.runner import sampled_works
-from common.engine.sampler import Sampler
 from common.engine.score import score
 from common.engine.stage import Array, Stage, copy_blocks
 from common.kernels.batch import Batch
 from common.kernels.blocks import block_checksums
-from common.kernels.logits import Logits
+from common.kernels.reference.copy_blocks import as_words
 from common.models.decoder import Decoder
 from common.types.sampling import TokenLogprobs
 
 
 class WholeStep:
-    """Stateless but for the sampler's counts, which it shares with whoever runs the other steps."""
+    """Stateless but for the sampler's counts."""
 
-    def __init__(self, decoder: Decoder, storage: KVStorage, stage: Stage, sampler: Sampler) -> None:
+    def __init__(self, decoder: Decoder, storage: KVStorage, stage: Stage, sampler: DeviceSampler) -> None:
         self._decoder = decoder
         self._storage = storage
         self._stage = stage
@@ -39,7 +38,7 @@ class WholeStep:
     def run(self, plan: StepPlan) -> StepResult:
         began = perf_counter()
         self._sampler.begin(plan.rows)
-        copy_blocks(self._storage.tensor, plan.copies, self._stage.upload)
+        copy_blocks(as_words(self._storage.tensor), plan.copies, self._stage.upload)
         batch = self._batcher.pack(plan.works, plan.num_decode)
         launched = perf_counter()
         hidden = self._decoder.forward(batch, self._storage.tensor)
@@ -69,8 +68,5 @@ class WholeStep:
         if len(works) < len(hidden):  # not every token's logits are wanted
             hidden = hidden[batch.last_rows[self._stage.upload(np.array(works))]]
         logits = self._decoder.logits(hidden)
-        if not all(map(is_plain, plan.rows)):
-            return self._sampler.choose(Logits.of(logits), places, plan.rows)
         several = places if len(plan.rows) > len(logits) else None  # choices from one work
-        tokens = self._stage.download(draw(logits, plan.rows, self._stage, several))().tolist()
-        return tuple(Sampled(token) if token >= 0 else None for token in tokens)
+        return self._sampler.choose(logits, plan.rows, several).read()

@@ -25,7 +25,14 @@ TOTAL_S = 520.0
 KERNELS = "loadtest.gpu.kernels"
 LIMITS_S = {CEILINGS: 40.0, "kernels": 150.0, "handoff": 100.0, "decode": 80.0, "idle": 70.0, "loop": 100.0}
 USUAL_S = 60.0
-FAKES = ("tests/kvtransfer/cuda", "tests/engine/test_device_runner.py", "tests/engine/test_device_boot.py")
+FAKES = (
+    "tests/kvtransfer/cuda",
+    "tests/engine/test_device_runner.py",
+    "tests/engine/test_device_boot.py",
+    "tests/engine/test_device_rows.py",
+    "tests/engine/test_device_sampler.py",
+    "tests/engine/test_device_kv_types.py",
+)
 
 
 def main() -> int:

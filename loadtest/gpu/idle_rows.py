@@ -8,6 +8,7 @@ from statistics import median
 import torch
 
 from common.engine.draw import draw
+from common.kernels.choosing import choosing
 from common.types.sampling import Sampling
 from loadtest.gpu.bench import BLOCK_TOKENS, Bench, Talks, set_up
 from loadtest.gpu.ceilings import Ceilings, seconds
@@ -47,9 +48,10 @@ def measure(device: torch.device, ceilings: Ceilings) -> Iterator[Row]:
 def device_seconds(bench: Bench) -> float:
     """The same step launched back to back, so that the host is never waited for."""
     plan = Talks(ROWS, PROMPT + NUM_STEPS, 2, Sampling(temperature=0.0)).plan()
+    kernels = choosing(bench.decoder.device)
 
     def step() -> None:
-        draw(bench.decoder.logits(bench.steps.run(ROWS)), plan.rows, bench.stage)
+        draw(kernels, bench.decoder.logits(bench.steps.run(ROWS)), plan.rows, bench.stage)
 
     with torch.inference_mode():
         return seconds(step, batch=10)

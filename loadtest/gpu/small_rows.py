@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from common.kernels.blocks import block_kernels
-from common.kernels.choosing import DeviceDraws, chooser
+from common.kernels.choosing import DeviceDraws, choosing
 from common.kernels.reference.gumbel import draw_keys
 from loadtest.gpu.ceilings import Ceilings, graphed, seconds
 from loadtest.gpu.rows import Row
@@ -29,7 +29,7 @@ def _sampler(device: torch.device, ceilings: Ceilings) -> Iterator[Row]:
         return torch.full((ROWS,), value, dtype=dtype, device=device)
 
     draws = DeviceDraws(each(0.8), each(50, torch.int32), each(0.9), each(0.0), keys)
-    sources, choose = torch.arange(ROWS, device=device), chooser(device)
+    sources, choose = torch.arange(ROWS, device=device), choosing(device).choose_tokens
 
     def step() -> None:
         for part in logits:
