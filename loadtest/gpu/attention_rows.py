@@ -18,6 +18,7 @@ FP8 = torch.float8_e4m3fn
 
 
 def measure(device: torch.device, ceilings: Ceilings) -> Iterator[Row]:
+    failures = (RuntimeError, ValueError, TypeError, *refusals())
     ragged = [random.Random(5).randrange(128, 4097) for _ in range(ROWS)]
     cases = (
         ("G3", "bf16, B=64 L=2048", torch.bfloat16, [2048] * ROWS, 0.88),
@@ -27,7 +28,7 @@ def measure(device: torch.device, ceilings: Ceilings) -> Iterator[Row]:
     for id, what, dtype, lengths, must in cases:
         try:
             share, text = _share(device, ceilings, dtype, lengths)
-        except (RuntimeError, ValueError, TypeError, *refusals()) as error:
+        except failures as error:
             yield Row(id, f"paged decode attention over read bandwidth, {what}", failed=_first_line(error))
         else:
             yield Row(id, f"paged decode attention over read bandwidth, {what}", text, share, must, most=False)

@@ -28,6 +28,7 @@ def run(device: torch.device) -> Iterator[Row]:
     """A row for each kernel."""
     # new memory holds NaN or the largest integer: what a kernel leaves unwritten shows
     torch.use_deterministic_algorithms(True, warn_only=True)
+    failures = (RuntimeError, ValueError, TypeError, AttributeError, *refusals())
     for name, group in groupby(checks(device), key=lambda check: check.name):
         worst, count, failed = 0.0, 0, ""
         for check in group:
@@ -35,7 +36,7 @@ def run(device: torch.device) -> Iterator[Row]:
             try:
                 error, most = check.error()
                 torch.cuda.synchronize(device)
-            except (RuntimeError, ValueError, TypeError, AttributeError, *refusals()) as problem:
+            except failures as problem:
                 failed = (str(problem).splitlines() or [type(problem).__name__])[0][:120]
                 break
             worst = max(worst, error / most if most else error)

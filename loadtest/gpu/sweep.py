@@ -49,12 +49,13 @@ def launched_as(kernel: str, device: torch.device, launch: Launch) -> Iterator[N
 def sweep(kernel: str, device: torch.device, launches: list[Launch], make: Callable[[], Work]) -> None:
     """`make` prepares the work anew for each launch, since a launch may decide what is prepared."""
     times: dict[Launch, list[float]] = {launch: [] for launch in launches}
+    failures = (RuntimeError, ValueError, *refusals())
     for _ in range(ROUNDS):
         for launch in list(times):
             try:
                 with launched_as(kernel, device, launch):
                     times[launch].append(seconds(graphed(make()), samples=5))
-            except (RuntimeError, ValueError, *refusals()) as error:
+            except failures as error:
                 del times[launch]
                 print(f"{kernel} {launch}: {(str(error).splitlines() or ['failed'])[0][:100]}")
     for launch, series in sorted(times.items(), key=lambda pair: median(pair[1])):
