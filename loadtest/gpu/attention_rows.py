@@ -18,7 +18,7 @@ FP8 = torch.float8_e4m3fn
 
 
 def measure(device: torch.device, ceilings: Ceilings) -> Iterator[Row]:
-    failures = (RuntimeError, ValueError, TypeError, *refusals())
+    failures: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError, *refusals())
     ragged = [random.Random(5).randrange(128, 4097) for _ in range(ROWS)]
     cases = (
         ("G3", "bf16, B=64 L=2048", torch.bfloat16, [2048] * ROWS, 0.88),

@@ -28,7 +28,7 @@ def run(device: torch.device) -> Iterator[Row]:
     """A row for each kernel."""
     # new memory holds NaN or the largest integer: what a kernel leaves unwritten shows
     torch.use_deterministic_algorithms(True, warn_only=True)
-    failures = (RuntimeError, ValueError, TypeError, AttributeError, *refusals())
+    failures: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError, AttributeError, *refusals())
     for name, group in groupby(checks(device), key=lambda check: check.name):
         worst, count, failed = 0.0, 0, ""
         for check in group:

@@ -49,7 +49,7 @@ def launched_as(kernel: str, device: torch.device, launch: Launch) -> Iterator[N
 def sweep(kernel: str, device: torch.device, launches: list[Launch], make: Callable[[], Work]) -> None:
     """`make` prepares the work anew for each launch, since a launch may decide what is prepared."""
     times: dict[Launch, list[float]] = {launch: [] for launch in launches}
-    failures = (RuntimeError, ValueError, *refusals())
+    failures: tuple[type[Exception], ...] = (RuntimeError, ValueError, *refusals())
     for _ in range(ROUNDS):
         for launch in list(times):
             try:
