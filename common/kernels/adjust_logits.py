@@ -13,7 +13,7 @@ from common.kernels.reference.adjust_logits import SeenTokens
 _TILE = 128
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_places"])
 def add_bias_kernel(
     logits: tl.tensor,
     rows: tl.tensor,
@@ -30,7 +30,7 @@ def add_bias_kernel(
     tl.atomic_add(logits + at, tl.load(values + place, mask=inside, other=0.0), mask=inside, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_places"])
 def penalise_kernel(
     logits: tl.tensor,
     rows: tl.tensor,
@@ -57,7 +57,7 @@ def penalise_kernel(
     tl.store(logits + at, seen, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_places"])
 def exclude_kernel(
     logits: tl.tensor,
     rows: tl.tensor,

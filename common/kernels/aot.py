@@ -97,8 +97,9 @@ def _specialise(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -
     given |= {name: value for name, value in options.items() if name not in _OPTIONS}
     signature, constants, aligned = {}, {}, []
     for index, name in enumerate(function.arg_names):
-        value = given[name]
-        if function.params[index].is_constexpr or (isinstance(value, int) and value == 1):
+        value, parameter = given[name], function.params[index]
+        special = not parameter.do_not_specialize
+        if parameter.is_constexpr or (isinstance(value, int) and value == 1 and special):
             signature[name], constants[name] = "constexpr", value
         elif isinstance(value, torch.Tensor):
             signature[name] = _POINTERS[value.dtype]
@@ -107,7 +108,7 @@ def _specialise(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -
             signature[name] = "fp32"
         else:
             signature[name] = "i32" if -(2**31) <= value < 2**31 else "i64"
-            if value % 16 == 0:
+            if value % 16 == 0 and special:
                 aligned.append(index)
     return Recorded(
         function, signature, constants, tuple(aligned), {name: options[name] for name in _OPTIONS if name in options}

@@ -28,7 +28,7 @@ class ChunkList:
     launch: Launch
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["table_stride"])
 def chunk_attention_kernel(
     query: tl.tensor,
     cache: tl.tensor,

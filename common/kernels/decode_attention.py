@@ -94,7 +94,7 @@ def store_heads(
     tl.store(heads_at[:, None] + lane[None, :], finished.to(heads_at.dtype.element_ty), mask=own)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_sequences", "table_stride"])
 def decode_attention_kernel(
     query: tl.tensor,
     cache: tl.tensor,

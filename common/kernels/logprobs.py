@@ -19,7 +19,7 @@ def take_best(values: tl.tensor, ids: tl.tensor, left: tl.tensor) -> tl.tensor:
     return best, winner, left & (ids != winner)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_top"])
 def tile_bests_kernel(
     logits: tl.tensor,
     tops: tl.tensor,
@@ -46,7 +46,7 @@ def tile_bests_kernel(
         tl.store(best_ids + place * num_top + rank, winner)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_top"])
 def logprobs_kernel(
     logits: tl.tensor,
     token_ids: tl.tensor,

@@ -17,7 +17,7 @@ _NARROW = 16
 _MAX_TILES = 1 << 14
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows", "size"])
 def small_linear_kernel(
     x: tl.tensor,
     weight: tl.tensor,

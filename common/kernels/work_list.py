@@ -40,7 +40,7 @@ def tiles_of(kv_len: tl.tensor, window: tl.tensor, TILE: tl.constexpr) -> tl.ten
     return first, tl.maximum(tl.cdiv(kv_len, TILE) - first, 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_sequences"])
 def work_list_kernel(
     kv_lens: tl.tensor,
     firsts: tl.tensor,
