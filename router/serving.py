@@ -108,7 +108,7 @@ class Serving:
         arrived = self._now()
         span = self.traces.begin("request", incoming())
         try:
-            request, ticket = await self._admit(ask, arrived)
+            request, ticket = await self._admit(ask)
         except BatonError as error:
             span.end({}, failed=str(error))
             raise
@@ -160,15 +160,15 @@ class Serving:
             if not self.admission.num_requests:
                 self.idle.set()
 
-    async def _admit(self, ask: Ask, arrived: float) -> tuple[Request, Ticket]:
+    async def _admit(self, ask: Ask) -> tuple[Request, Ticket]:
         """From here on the request is charged; raises why it is not."""
         try:
             self.check_model(ask.model)
-            self._check_open(arrived)
+            self.check_open()
             refusal = await self._constraints.refusal(ask.constraint)
             token_ids = await self.token_ids(ask.prompt)
             now = self._now()
-            self._check_open(now)
+            self.check_open()
             request = self._validate(ask, token_ids, refusal)
             cost = Cost.of(len(token_ids), request.sampling.max_tokens, request.num_choices)
             ticket = self._charge(cost, now)
@@ -206,13 +206,13 @@ class Serving:
         """Lets go of its threads."""
         self._constraints.close()
 
-    def _check_open(self, now: float) -> None:
+    def check_open(self) -> None:
         """Refusals that need no look at the prompt come before it is tokenized."""
         if self._draining:
             raise Unavailable("this router is draining", "admission")
         if not self._reach.fleet.has_decode():
             raise Unavailable("no decode member is up", Role.DECODE.value)
-        self.admission.check(now)
+        self.admission.check(self._now())
 
     def _validate(self, ask: Ask, token_ids: tuple[int, ...], refusal: InvalidRequest | None) -> Request:
         limits = Limits.of(

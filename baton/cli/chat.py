@@ -1,6 +1,7 @@
 """`baton chat`: a conversation. Ctrl-C ends an answer, Ctrl-D the conversation, and `/new` begins another.
 
-The answers go to stdout, all else to stderr. What was said so far goes along with each question.
+The answers go to stdout; all else, also what a model thinks, to stderr. What was said so far goes along with each
+question.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from baton.cli.asking import asking_of, explained, summary
-from baton.client import Chat, Client, Delta, Done, Message
+from baton.client import Chat, Client, Delta, Done, Message, Reasoning
 from common.types.config import AskConfig
 from common.types.errors import BatonError
 from common.types.resolve import load
@@ -78,18 +79,26 @@ async def _open(config: AskConfig) -> Client:
 
 
 async def _answer(client: Client, config: AskConfig, turns: list[Message], answer: list[str]) -> None:
+    thinks = False
     async with aclosing(client.generate(Chat(tuple(turns)), **asking_of(config))) as events:
         async for event in events:
             if isinstance(event, Delta):
+                if event.text and thinks:
+                    thinks = False
+                    _aside("")
                 answer.append(event.text)
                 print(event.text, end="", flush=True)
+                thought = "".join(part.text for part in event.parts if isinstance(part, Reasoning))
+                if thought:
+                    thinks = True
+                    _aside(thought, end="")
             elif isinstance(event, Done):
                 print(flush=True)
                 _aside(*explained(event), summary(event))
 
 
-def _aside(*lines: str) -> None:
+def _aside(*lines: str, end: str = "\n") -> None:
     """Beside the conversation: paler, where there is colour."""
     pale = sys.stderr.isatty()
     for line in lines:
-        print(f"{DIM}{line}{PLAIN}" if pale else line, file=sys.stderr, flush=True)
+        print(f"{DIM}{line}{PLAIN}" if pale else line, end=end, file=sys.stderr, flush=True)

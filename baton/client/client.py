@@ -9,13 +9,15 @@ import grpc
 
 from baton.client import read
 from baton.client.calls import Calls, Proof, outcome
+from baton.client.chats import Chat, Choice, Message, as_chat
 from baton.client.gather import Gathered
-from baton.client.prompts import Asking, Chat, Message, Prompt, as_chat, generate_request, tokenize_request
+from baton.client.prompts import Asking, Prompt, generate_request, tokenize_request
 from baton.client.results import Accepted, Completion, Event, Model, Tokens
 from baton.v1 import inference_pb2, inference_pb2_grpc
 from common.net.tls import ca_credentials
 from common.types.config import GRPC
 from common.types.errors import Overloaded, Unavailable
+from common.types.tools import Tool
 
 
 class Client:
@@ -85,13 +87,17 @@ class Client:
 
     async def chat(
         self,
-        messages: Sequence[Message | Mapping[str, str]],
+        messages: Sequence[Message | Mapping[str, Any]],
         *,
+        tools: Sequence[Tool | Mapping[str, Any]] = (),
+        tool_choice: Choice | None = None,
+        parallel_tool_calls: bool | None = None,
         deadline_s: float | None = None,
         **asking: Unpack[Asking],
     ) -> Completion:
-        """The assistant's next turn; `generate(Chat(...))` streams it."""
-        return await self.complete(as_chat(messages), deadline_s=deadline_s, **asking)
+        """The assistant's next turn, which may be calls of the tools; `generate(as_chat(...))` streams it."""
+        chat = as_chat(messages, tools, tool_choice, parallel_tool_calls)
+        return await self.complete(chat, deadline_s=deadline_s, **asking)
 
     async def tokenize(
         self,

@@ -1,6 +1,11 @@
 """The events of a generation put together to one completion. Pure."""
 
-from baton.client.results import Accepted, Answer, Completion, Delta, Done, Event, PromptLogprobs
+from collections.abc import Sequence
+from dataclasses import replace
+
+from baton.client.chats import ToolCall
+from baton.client.results import Accepted, Answer, Completion, Delta, Done, Event, Part, PromptLogprobs
+from common.text.tools.parts import CallArguments, CallBegin, Reasoning
 from common.types.errors import Unavailable
 
 
@@ -37,9 +42,23 @@ class Gathered:
 
 
 def _answer(deltas: list[Delta]) -> Answer:
+    parts = [part for delta in deltas for part in delta.parts]
     return Answer(
         text="".join(delta.text for delta in deltas),
         token_ids=tuple(token for delta in deltas for token in delta.token_ids),
         logprobs=tuple(token for delta in deltas for token in delta.logprobs),
         finish=deltas[-1].finish,
+        reasoning="".join(part.text for part in parts if isinstance(part, Reasoning)),
+        tool_calls=_calls(parts),
     )
+
+
+def _calls(parts: Sequence[Part]) -> tuple[ToolCall, ...]:
+    """In the order of their beginnings."""
+    calls: dict[int, ToolCall] = {}
+    for part in parts:
+        if isinstance(part, CallBegin):
+            calls[part.index] = ToolCall(part.id, part.name, "")
+        elif isinstance(part, CallArguments) and part.index in calls:
+            calls[part.index] = replace(calls[part.index], arguments=calls[part.index].arguments + part.text)
+    return tuple(calls.values())

@@ -3,31 +3,16 @@
 A name left out stays absent on the wire: defaults are the router's.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypedDict
 
+from baton.client.chats import Chat, Message
 from baton.v1 import inference_pb2, types_pb2
 from common.net.convert_sampling import constraint_to_proto
 from common.types.constraint import Constraint
 from common.types.errors import invalid
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation; the role is system, user, assistant, or what the model's template knows."""
-
-    role: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """A conversation, rendered with the model's own template."""
-
-    messages: tuple[Message, ...]
-    add_generation_prompt: bool = True
-
+from common.types.tools import Choose, Tool, ToolChoice
 
 Prompt = str | Sequence[int] | Chat
 """Plain text, token ids taken as they are, or a conversation."""
@@ -58,6 +43,11 @@ class Asking(TypedDict, total=False):
     constraint: Constraint
 
 
+_MODES = {
+    Choose.AUTO: inference_pb2.TOOL_CHOICE_MODE_AUTO,
+    Choose.NONE: inference_pb2.TOOL_CHOICE_MODE_NONE,
+    Choose.REQUIRED: inference_pb2.TOOL_CHOICE_MODE_REQUIRED,
+}
 SAMPLING = frozenset(types_pb2.Sampling.DESCRIPTOR.fields_by_name)
 
 
@@ -88,19 +78,44 @@ def tokenize_request(
 
 
 def chat_message(chat: Chat) -> inference_pb2.Chat:
-    turns = [inference_pb2.ChatMessage(role=turn.role, content=turn.content) for turn in chat.messages]
-    return inference_pb2.Chat(messages=turns, add_generation_prompt=chat.add_generation_prompt)
+    """Raises InvalidRequest where a value is of another kind than the wire's."""
+    try:
+        return inference_pb2.Chat(
+            messages=[_turn(turn) for turn in chat.messages],
+            add_generation_prompt=chat.add_generation_prompt,
+            tools=[_tool(tool) for tool in chat.tools],
+            tool_choice=None if chat.tool_choice is None else _choice(chat.tool_choice),
+            parallel_tool_calls=chat.parallel_tool_calls,
+        )
+    except (TypeError, ValueError) as error:
+        raise invalid("chat", "has a value of another kind than it must be") from error
 
 
-def as_chat(messages: Sequence[Message | Mapping[str, str]]) -> Chat:
-    """Accepts the dictionaries other clients use; a key other than role and content is refused."""
-    return Chat(tuple(turn if isinstance(turn, Message) else _turn(turn) for turn in messages))
+def _turn(turn: Message) -> inference_pb2.ChatMessage:
+    calls = [inference_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in turn.tool_calls]
+    return inference_pb2.ChatMessage(
+        role=turn.role,
+        content=turn.content,
+        name=turn.name,
+        tool_calls=calls,
+        tool_call_id=turn.tool_call_id,
+        reasoning=turn.reasoning,
+    )
 
 
-def _turn(turn: Mapping[str, str]) -> Message:
-    if turn.keys() != {"role", "content"}:
-        raise invalid("messages", "every message has a role and a content, and nothing else")
-    return Message(turn["role"], turn["content"])
+def _tool(tool: Tool) -> inference_pb2.Tool:
+    return inference_pb2.Tool(
+        name=tool.name,
+        description=tool.description,
+        parameters=None if tool.parameters is None else json.dumps(tool.parameters),
+        strict=tool.strict,
+    )
+
+
+def _choice(choice: ToolChoice) -> inference_pb2.ToolChoice:
+    if choice.choose is Choose.NAMED:
+        return inference_pb2.ToolChoice(function=choice.name)
+    return inference_pb2.ToolChoice(mode=_MODES[choice.choose])
 
 
 def _set(

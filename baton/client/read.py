@@ -8,6 +8,7 @@ from baton.client.results import (
     Explanation,
     Member,
     Model,
+    Part,
     PromptLogprobs,
     Timings,
     Usage,
@@ -15,6 +16,7 @@ from baton.client.results import (
 from baton.v1 import fleet_pb2, inference_pb2
 from common.net.convert import finish_from_proto, logprobs_from_proto
 from common.net.convert_fleet import hello_from_proto, load_from_proto
+from common.text.tools.parts import CallArguments, CallBegin, Reasoning
 
 
 def event(message: inference_pb2.GenerateResponse) -> Event | None:
@@ -39,13 +41,30 @@ def delta(message: inference_pb2.Delta) -> Delta:
         token_ids=tuple(message.token_ids),
         logprobs=tuple(logprobs_from_proto(each) for each in message.logprobs),
         finish=finish_from_proto(message.finish),
+        parts=tuple(part for each in message.parts if (part := _part(each)) is not None),
     )
+
+
+def _part(message: inference_pb2.Part) -> Part | None:
+    """None for a kind this version does not know."""
+    match message.WhichOneof("part"):
+        case "reasoning":
+            return Reasoning(message.reasoning)
+        case "call_begin":
+            begin = message.call_begin
+            return CallBegin(begin.index, begin.id, begin.name)
+        case "call_arguments":
+            return CallArguments(message.call_arguments.index, message.call_arguments.text)
+        case _:
+            return None
 
 
 def done(message: inference_pb2.Done) -> Done:
     usage, timings = message.usage, message.timings
     return Done(
-        usage=Usage(usage.num_prompt_tokens, usage.num_cached_tokens, usage.num_output_tokens),
+        usage=Usage(
+            usage.num_prompt_tokens, usage.num_cached_tokens, usage.num_output_tokens, usage.num_reasoning_tokens
+        ),
         timings=Timings(
             queue_ms=timings.queue_ms,
             prefill_ms=timings.prefill_ms,

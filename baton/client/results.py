@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 
+from baton.client.chats import Message, ToolCall
+from common.text.tools.parts import CallArguments, CallBegin, Reasoning
 from common.types.member import Hello, Load
 from common.types.sampling import FinishReason, TokenLogprobs
+
+Part = Reasoning | CallBegin | CallArguments
+"""A piece of a chat's answer that is not words for the user. All arguments of a finished call are one JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +29,27 @@ class PromptLogprobs:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """New tokens of one answer; `finish` is set in its last one."""
+    """New tokens of one answer; `finish` is set in its last one.
+
+    In a chat `text` is words for the user, and `parts` what the model thought or calls, after the text.
+    """
 
     choice: int
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[TokenLogprobs, ...] = ()
     finish: FinishReason | None = None
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts; cached ones are part of the prompt's."""
+    """Token counts; cached ones are part of the prompt's, a chat's reasoning of the output's."""
 
     num_prompt_tokens: int
     num_cached_tokens: int
     num_output_tokens: int
+    num_reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,13 @@ class Answer:
     token_ids: tuple[int, ...]
     logprobs: tuple[TokenLogprobs, ...]
     finish: FinishReason | None
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def message(self) -> Message:
+        """The assistant's turn, to go on from: tools' answers to its calls come after it."""
+        return Message("assistant", self.text, tool_calls=self.tool_calls, reasoning=self.reasoning or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +116,11 @@ class Completion:
     def text(self) -> str:
         """The first answer's."""
         return self.answers[0].text
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The first answer's."""
+        return self.answers[0].tool_calls
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ from typing import Any
 
 from common.text.chat import ChatTemplate
 from common.types.errors import InvalidRequest, Violation, invalid
+from common.types.tools import Offer, ToolChoice
+from common.types.tools import Tool as OfferedTool
 from router.ask import Ask, ChatAsk, ChatMessage, Prompt, ToolCall
+from router.conversation import arguments_of, checked_turn
 from router.http.constraints import constraint_of
-from router.http.schema.chat import ChatBody, Message, Tool
+from router.http.schema.chat import ChatBody, Message, NamedTool, Tool
 from router.http.schema.chat import ToolCall as SentCall
 from router.http.schema.completion import CompletionBody
 from router.http.schema.sampled import Sampled
-from router.http.strict_json import parse_object
 
 COMPLETION_TOKENS = 16
 """OpenAI's default for completions; a chat's answer is as long as the context allows."""
@@ -66,6 +68,20 @@ def chat_ask(body: ChatBody, template: ChatTemplate | None) -> Ask:
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         prompt_logprobs=body.prompt_logprobs,
     )
+
+
+def offer_of(body: ChatBody) -> Offer:
+    """What may be called. A list of no tools goes with the choice that it leaves."""
+    choice = None
+    if isinstance(body.tool_choice, NamedTool):
+        choice = ToolChoice.named(body.tool_choice.function.name)
+    elif body.tool_choice is not None and not (body.tools == [] and body.tool_choice == "auto"):
+        choice = ToolChoice.of(body.tool_choice)
+    offered = tuple(
+        OfferedTool(tool.function.name, tool.function.parameters, bool(tool.function.strict))
+        for tool in body.tools or ()
+    )
+    return Offer(offered, choice, body.parallel_tool_calls is not False)
 
 
 def conversation(
@@ -143,28 +159,21 @@ def _turn(message: Message, field: str) -> ChatMessage:
         content = "\n".join(part.text for part in content)
     if content is None and message.role == "assistant":
         content = message.refusal
-    if content is None and not (message.role == "assistant" and message.tool_calls):
-        raise invalid(f"{field}.content", "must be set")
-    if message.tool_calls and message.role != "assistant":
-        raise invalid(f"{field}.tool_calls", "only an assistant calls tools")
-    if (message.role == "tool") != (message.tool_call_id is not None):
-        raise invalid(f"{field}.tool_call_id", "must be set for role tool, and only there")
-    return ChatMessage(
-        role=message.role,
-        content=content,
-        name=message.name,
-        tool_calls=tuple(
-            _call(call, f"{field}.tool_calls[{place}]") for place, call in enumerate(message.tool_calls or ())
+    return checked_turn(
+        ChatMessage(
+            role=message.role,
+            content=content,
+            name=message.name,
+            tool_calls=tuple(
+                _call(call, f"{field}.tool_calls[{place}]") for place, call in enumerate(message.tool_calls or ())
+            ),
+            tool_call_id=message.tool_call_id,
+            reasoning=message.reasoning if message.reasoning is not None else message.reasoning_content,
         ),
-        tool_call_id=message.tool_call_id,
-        reasoning=message.reasoning if message.reasoning is not None else message.reasoning_content,
+        field,
     )
 
 
 def _call(call: SentCall, field: str) -> ToolCall:
-    """Templates write the arguments themselves, so they get them as an object."""
-    try:
-        arguments = parse_object((call.function.arguments or "{}").encode())
-    except InvalidRequest:
-        raise invalid(f"{field}.function.arguments", "must be the text of a JSON object") from None
-    return ToolCall(call.id, call.function.name, arguments)
+    function = call.function
+    return ToolCall(call.id, function.name, arguments_of(function.arguments, f"{field}.function.arguments"))

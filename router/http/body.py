@@ -10,7 +10,7 @@ from common.types.http import HttpLimits
 from router.http.body_room import BodyRoom
 from router.http.front import Front
 from router.http.refusal import HttpRefusal
-from router.http.strict_json import parse_object
+from router.strict_json import parse_object
 
 INLINE_BYTES = 64 << 10
 """Longer ones are read in a thread: the event loop has streams to carry."""

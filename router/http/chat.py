@@ -1,22 +1,21 @@
 """/v1/chat/completions: a conversation in, the assistant's turn out."""
 
-from dataclasses import replace
 from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from common.types.errors import invalid
-from router.http.asks import chat_ask
+from router.http.asks import chat_ask, offer_of
 from router.http.body import read_object
 from router.http.chat_shape import whole
 from router.http.chat_stream import ChatStream
 from router.http.constraints import constraint_of
 from router.http.front import front_of
 from router.http.generation import Asked, Streamed, Whole
-from router.http.reading import after_prompt, reading_of, with_calls
 from router.http.schema.chat import ChatBody
 from router.http.schema.strict import read
+from router.reading import read_apart
 
 
 async def chat_completions(request: Request) -> Response:
@@ -26,20 +25,13 @@ async def chat_completions(request: Request) -> Response:
         raise invalid("prompt_logprobs", "cannot be streamed")
     serving = front.serving
     serving.check_model(body.model)
-    model = serving.model
-    ask = chat_ask(body, model.chat)
-    reading = reading_of(body, model, ask.constraint)
-    token_ids: tuple[int, ...] = ()
-    if body.return_token_ids or reading.reasoning is not None:
-        token_ids = await serving.token_ids(ask.prompt)
-        reading = after_prompt(reading, model, token_ids)
-        ask = replace(ask, prompt=token_ids)
-    constraint = with_calls(ask.constraint, body, reading, model)
-    ask = replace(ask, constraint=constraint, shown_special_ids=reading.shown_special_ids(model))
-    asked = Asked((ask,), _names(body), body.user if body.user is not None else body.safety_identifier)
+    ask, model = chat_ask(body, serving.model.chat), serving.model
+    chat = await read_apart(serving, ask, offer_of(body), shows_prompt=bool(body.return_token_ids))
+    user = body.user if body.user is not None else body.safety_identifier
+    asked = Asked((chat.ask,), _names(body), user)
     if body.stream:
-        return Streamed(front, asked, ChatStream(body, reading, token_ids, model))
-    return Whole(front, asked, partial(whole, body, reading, token_ids, model))
+        return Streamed(front, asked, ChatStream(body, chat.reading, chat.token_ids, model))
+    return Whole(front, asked, partial(whole, body, chat.reading, chat.token_ids, model))
 
 
 def _names(body: ChatBody) -> dict[str, str]:

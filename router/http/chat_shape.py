@@ -4,14 +4,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from router.http.answer_reader import AnswerReader
+from router.answer_reader import AnswerReader
 from router.http.chat_parts import finish_of, message_of
 from router.http.frames import identity
 from router.http.gathered import Choice, Gathered
 from router.http.logprobs import of_chat, prompt_scores
-from router.http.reading import Reading
 from router.http.schema.chat import ChatBody
 from router.http.usage import timings_of, usage_of
+from router.reading import Reading
 from router.served_model import ServedModel
 
 KIND, CHUNK_KIND, PREFIX = "chat.completion", "chat.completion.chunk", "chatcmpl-"

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from router.answer import Delta
-from router.http.answer_reader import AnswerReader
+from router.answer_reader import AnswerReader
 from router.http.chat_parts import delta_of, finish_of
 from router.http.chat_shape import CHUNK_KIND, PREFIX
 from router.http.ending import Ending
 from router.http.frames import Frames, identity
 from router.http.logprobs import of_chat
-from router.http.reading import Reading
 from router.http.schema.chat import ChatBody
+from router.reading import Reading
 from router.served_model import ServedModel
 from router.serving import Accepted, Message
 from router.timeline import Summary

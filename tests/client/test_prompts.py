@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from baton.client.prompts import SAMPLING, Asking, Chat, Message, as_chat, generate_request, tokenize_request
+from baton.client.chats import Chat, Message
+from baton.client.prompts import SAMPLING, Asking, generate_request, tokenize_request
 from baton.v1 import inference_pb2
 from common.types.errors import InvalidRequest
 
@@ -69,12 +70,6 @@ def test_unknown_arguments_are_refused() -> None:
     wrong: Any = {"temprature": 1.0}
     with pytest.raises(TypeError, match="temprature"):
         generate_request("hi", wrong)
-
-
-def test_messages_have_a_role_and_a_content() -> None:
-    assert as_chat([{"role": "user", "content": "a"}]) == Chat((Message("user", "a"),))
-    with pytest.raises(InvalidRequest):
-        as_chat([{"role": "user", "content": "a", "name": "b"}])
 
 
 def test_tokenize_leaves_the_default_to_the_router() -> None:

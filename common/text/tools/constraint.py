@@ -7,46 +7,21 @@ possible, the grammar leaves all text alone until a call begins.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
+from common.text.dates import with_real_dates
 from common.text.grammar import OWN_OPTIONS
 from common.text.reasoning import ReasoningFormat
 from common.text.schema import check_schema
 from common.text.tools.formats import ToolFormat
 from common.types.constraint import Constraint, ConstraintKind
 from common.types.errors import InvalidRequest, Violation, invalid
+from common.types.tools import Choose, Tool, ToolChoice
 
 NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 ANY_ARGUMENTS: Mapping[str, Any] = {"type": "object"}
 FREE_TEXT = "/(?s:.*)/"
 SPACES = "/\\s{0,4}/"
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A function that may be called; `strict` asks that its arguments always follow the schema."""
-
-    name: str
-    parameters: Mapping[str, Any] | None = None
-    strict: bool = False
-
-
-class Choose(Enum):
-    """What an answer may be."""
-
-    AUTO = "auto"
-    NONE = "none"
-    REQUIRED = "required"
-    NAMED = "named"
-
-
-@dataclass(frozen=True, slots=True)
-class ToolChoice:
-    """`name` is the function that must be called, with NAMED."""
-
-    choose: Choose
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +175,9 @@ def _schema(schema: Mapping[str, Any]) -> str:
 
 
 def _with_options(schema: Mapping[str, Any]) -> str:
-    """With bounds on white space, as for answers that are JSON."""
-    return f"{_plain(json.dumps(schema))[:-1]}{', ' if schema else ''}{OWN_OPTIONS}}}"
+    """With bounds on white space and the calendar's dates, as for answers that are JSON."""
+    written = _plain(json.dumps(with_real_dates(dict(schema))))
+    return f"{written[:-1]}{', ' if schema else ''}{OWN_OPTIONS}}}"
 
 
 def _plain(text: str) -> str:

@@ -4,12 +4,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from common.types.tools import MAX_CALL_ID_CHARS, MAX_TOOLS, NAME_PATTERN
 from router.http.schema.sampled import REFUSED, Sampled
 from router.http.schema.strict import Strict
 
 MAX_MESSAGES = 1024
-MAX_TOOLS = 128
-Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 ONLY_TEXT = "this model reads text only"
 
 
@@ -31,7 +31,7 @@ class CalledFunction(Strict):
 class ToolCall(Strict):
     """A call the assistant made."""
 
-    id: str = Field(min_length=1, max_length=128)
+    id: str = Field(min_length=1, max_length=MAX_CALL_ID_CHARS)
     type: Literal["function"] = "function"
     function: CalledFunction
 
@@ -57,7 +57,7 @@ class Message(Strict):
     content: Content | None = Field(None, description="Text, or a list of text parts, joined by line breaks.")
     name: str | None = Field(None, description="Who speaks; for templates that show it.", max_length=256)
     tool_calls: list[ToolCall] | None = Field(None, description="assistant: what it called.", max_length=MAX_TOOLS)
-    tool_call_id: str | None = Field(None, description="tool: the call this answers.", max_length=128)
+    tool_call_id: str | None = Field(None, description="tool: the call this answers.", max_length=MAX_CALL_ID_CHARS)
     refusal: str | None = Field(None, description="assistant: stands for `content` when there is none.")
     reasoning: str | None = Field(None, description="assistant: what it thought; for templates that show it.")
     reasoning_content: str | None = Field(None, description="The same under its other name.")

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from router.http.schema.chat import MAX_MESSAGES, MAX_TOOLS, Message, Tool
+from common.types.tools import MAX_TOOLS
+from router.http.schema.chat import MAX_MESSAGES, Message, Tool
 from router.http.schema.sampled import TokenId
 from router.http.schema.strict import FirstOnly, Strict
 

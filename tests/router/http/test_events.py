@@ -15,7 +15,7 @@ from router.http.frames import Frames
 from router.http.pieces import DONE, dumped, event
 from router.http.schema.completion import CompletionBody
 from router.http.schema.strict import read
-from router.http.strict_json import MAX_DEPTH, parse
+from router.strict_json import MAX_DEPTH, parse
 from tests.router.http.messages import parsed, summary, written
 from tests.router.http.test_tools import model
 

@@ -16,13 +16,13 @@ from common.text.chat import ChatTemplate
 from common.types.constraint import ConstraintKind
 from common.types.errors import InvalidRequest
 from common.types.sampling import FinishReason
-from router.http.asks import chat_ask
+from router.http.asks import chat_ask, offer_of
 from router.http.chat_shape import whole
 from router.http.chat_stream import ChatStream
 from router.http.gathered import Gathered
-from router.http.reading import Reading, after_prompt, reading_of, with_calls
 from router.http.schema.chat import ChatBody
 from router.http.schema.strict import read
+from router.reading import Reading, after_prompt, reading_of, with_calls
 from router.served_model import ServedModel
 from tests.router.folder import model_folder
 from tests.router.http.messages import joined, parsed, written
@@ -52,7 +52,7 @@ def body(**fields: Any) -> ChatBody:
 
 def reading(asked: ChatBody) -> Reading:
     ask = chat_ask(asked, model().chat)
-    found = reading_of(asked, model(), ask.constraint)
+    found = reading_of(offer_of(asked), model(), ask.constraint)
     return after_prompt(found, model(), model().token_ids(ask.prompt))
 
 
@@ -131,12 +131,12 @@ def test_json_and_tools_go_together() -> None:
     for form in ({"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}):
         asked = body(response_format=form)
         ask = chat_ask(asked, model().chat)
-        constraint = with_calls(ask.constraint, asked, reading(asked), model())
+        constraint = with_calls(ask.constraint, offer_of(asked), reading(asked), model())
         assert constraint is not None
         assert constraint.kind is ConstraintKind.GRAMMAR
         assert "json | calls" in constraint.source
         forced = body(response_format=form, tool_choice="required")
-        constraint = with_calls(ask.constraint, forced, reading(forced), model())
+        constraint = with_calls(ask.constraint, offer_of(forced), reading(forced), model())
         assert constraint is not None
         assert "json | calls" not in constraint.source
         assert at_once(['{"a": 1}'], asked)["choices"][0]["message"]["content"] == '{"a": 1}'
@@ -146,16 +146,16 @@ def test_json_and_tools_go_together() -> None:
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "g"}}])
 def test_a_forced_call_is_a_grammar(choice: Any) -> None:
     asked = body(tool_choice=choice)
-    constraint = with_calls(None, asked, reading(asked), model())
+    constraint = with_calls(None, offer_of(asked), reading(asked), model())
     assert constraint is not None
     assert constraint.kind is ConstraintKind.GRAMMAR
-    assert with_calls(None, body(), reading(body()), model()) is None, "auto leaves the model free"
+    assert with_calls(None, offer_of(body()), reading(body()), model()) is None, "auto leaves the model free"
 
 
 def test_a_tool_that_is_not_there_cannot_be_forced() -> None:
     asked = body(tool_choice={"type": "function", "function": {"name": "nope"}})
     with pytest.raises(InvalidRequest, match="tool_choice"):
-        with_calls(None, asked, reading(asked), model())
+        with_calls(None, offer_of(asked), reading(asked), model())
     with pytest.raises(InvalidRequest, match="twice"):
         reading(body(tools=[TOOLS[0], TOOLS[0]]))
 

@@ -9,10 +9,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from common.text.grammar import grammar_of
 from common.text.reasoning import ReasoningFormat
-from common.text.tools.constraint import Choose, Tool, ToolChoice, tool_constraint
+from common.text.tools.constraint import tool_constraint
 from common.text.tools.formats import ToolFormat, tool_markers
 from common.types.constraint import Constraint
 from common.types.errors import InvalidRequest
+from common.types.tools import Choose, Tool, ToolChoice
 from tests.text.tools.reading import read, shown
 
 THINK = ReasoningFormat("<think>", "</think>")
@@ -172,3 +173,23 @@ def test_no_constraint_where_an_answer_may_be_anything() -> None:
 def test_what_is_wrong_is_named(tools: list[Tool], choice: ToolChoice, field: str) -> None:
     with pytest.raises(InvalidRequest, match=field):
         tool_constraint(ToolFormat.HERMES, tools, choice)
+
+
+@pytest.mark.parametrize("format", list(ToolFormat))
+def test_dates_of_arguments_are_the_calendars(format: ToolFormat) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"day": {"type": "string", "format": "date"}},
+        "required": ["day"],
+        "additionalProperties": False,
+    }
+    constraint = tool_constraint(format, [Tool("meet", schema)], REQUIRED, mark_ids=MARKS)
+    for day, is_one in (("2024-02-29", True), ("2023-02-29", False), ("0000-01-01", False), ("2023-12-31", True)):
+        assert takes(constraint, call(format, ("meet", f'{{"day": "{day}"}}'))) is is_one, day
+
+
+def test_the_answer_beside_calls_has_the_calendars_dates_too() -> None:
+    answer = {"type": "object", "properties": {"day": {"type": "string", "format": "date"}}, "required": ["day"]}
+    constraint = tool_constraint(ToolFormat.HERMES, [STOP], AUTO, mark_ids=MARKS, answer=answer)
+    assert takes(constraint, '{"day": "2024-02-29"}')
+    assert not takes(constraint, '{"day": "2023-02-29"}')

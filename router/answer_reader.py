@@ -1,7 +1,7 @@
 """Reads one answer as it comes, and remembers what its last words need: calls made, tokens spent on reasoning."""
 
 from common.text.tools.parts import CallBegin, Content, Part, Reasoning
-from router.http.reading import Reading
+from router.reading import Reading
 
 
 class AnswerReader:

@@ -3,7 +3,7 @@
 import pytest
 
 from common.types.errors import InvalidRequest
-from router.http.strict_json import MAX_DEPTH, parse, parse_object
+from router.strict_json import MAX_DEPTH, parse, parse_object
 
 
 def refusal(body: bytes) -> str:
