@@ -19,7 +19,7 @@ from common.engine.draw import draw
 from common.engine.plan import Sampled, SampleRow
 from common.engine.sampler import token_logprobs
 from common.engine.stage import Array, Stage
-from common.kernels.choosing import Choosing, choosing
+from common.kernels.choosing import Choosing, SeenTokens, choosing
 from common.kernels.reference.logprobs import Logprobs
 from common.types.sampling import TokenLogprobs
 
@@ -61,6 +61,12 @@ class DeviceSampler:
         token = torch.zeros(1, dtype=torch.int64, device=self._stage.device)
         for num_top in NUM_TOP:
             self._kernels.logprobs(logits, token, num_top)
+        for count in (1, 16, 17):  # one, a multiple of 16 and any other number are compiled each by itself
+            places = torch.zeros(count, dtype=torch.int64, device=self._stage.device)
+            numbers = torch.ones(count, device=self._stage.device)
+            self._kernels.add_bias(logits, places, places, numbers)
+            self._kernels.penalise(logits, SeenTokens(places, places, *(numbers for _ in range(4))))
+            self._kernels.exclude(logits, places, places)
         device_adjust.close(self._kernels, self._stage, logits, [0], np.zeros((1, 1), dtype=np.int32))
 
     def choose(
@@ -75,13 +81,17 @@ class DeviceSampler:
         With `last` [R] int64 it is the token after the one that a row asks for: this one is its entry there, known to
         nobody but the device. No row may have a constraint then.
         """
-        changed = [number for number, row in enumerate(rows) if is_adjusted(row)]
+        special = [number for number, row in enumerate(rows) if not row.sampling.plain]
+        changed = [number for number in special if is_adjusted(rows[number])]
+        asked = {number: num for number in special if (num := rows[number].sampling.logprobs) is not None}
+        bound = {number for number in special if rows[number].sampling.constraint is not None}
         if not changed:
             self._adjuster.forget()
             tokens = draw(self._kernels, logits, rows, self._stage, places, int(last is not None))
         else:
             tokens = self._draw_changed(logits, rows, changed, places, last)
-        return Chosen(tokens, self._reader(rows, tokens, self._score(logits, rows, places, tokens)))
+        scores = self._score(logits, tokens, places, asked) if asked else None
+        return Chosen(tokens, self._reader(tokens, scores, asked, bound))
 
     def _draw_changed(
         self,
@@ -103,7 +113,7 @@ class DeviceSampler:
         device_adjust.apply(self._kernels, self._stage, copied, wanted, changes, known)
         drawn = draw(self._kernels, copied, wanted, self._stage, None, ahead)
         drawn = torch.where(sound, drawn, -1)
-        kept = [number for number, row in enumerate(rows) if not is_adjusted(row)]
+        kept = sorted({*range(len(rows))} - {*changed})
         if not kept:
             return drawn
         others = [rows[number] for number in kept]
@@ -120,17 +130,14 @@ class DeviceSampler:
         device_adjust.close(self._kernels, self._stage, logits, masked, words)
 
     def _score(
-        self, logits: torch.Tensor, rows: Sequence[SampleRow], places: Sequence[int] | None, tokens: torch.Tensor
-    ) -> Callable[[], Array] | None:
+        self, logits: torch.Tensor, tokens: torch.Tensor, places: Sequence[int] | None, asked: dict[int, int]
+    ) -> Callable[[], Array]:
         """One line for each row that asked: its token's log probability, those of the alternatives, and their ids."""
-        wanted = [number for number, row in enumerate(rows) if row.sampling.logprobs is not None]
-        if not wanted:
-            return None
-        most = max(rows[number].sampling.logprobs or 0 for number in wanted)
+        most = max(asked.values())
         num_top = next((number for number in NUM_TOP if number >= most), most)
-        if places is not None or len(wanted) < len(rows):
-            sources = range(len(rows)) if places is None else places
-            taken = self._stage.upload(np.array([[sources[number] for number in wanted], wanted]))
+        if places is not None or len(asked) < len(tokens):
+            sources = range(len(tokens)) if places is None else places
+            taken = self._stage.upload(np.array([[sources[number] for number in asked], [*asked]]))
             logits, tokens = logits.index_select(0, taken[0]), tokens.index_select(0, taken[1])
         scored = self._kernels.logprobs(logits, tokens.clamp(min=0), num_top)
         # float64 holds ids and log probabilities exactly: one tensor, one copy
@@ -138,12 +145,10 @@ class DeviceSampler:
         return self._stage.download(torch.cat(parts, dim=1))
 
     def _reader(
-        self, rows: Sequence[SampleRow], tokens: torch.Tensor, scores: Callable[[], Array] | None
+        self, tokens: torch.Tensor, scores: Callable[[], Array] | None, asked: dict[int, int], bound: set[int]
     ) -> Callable[[], tuple[Sampled | None, ...]]:
-        """Keeps nothing of the rows but what is needed to read."""
+        """`bound` are the constrained rows. Of the rows themselves nothing is kept."""
         read = self._stage.download(tokens)
-        asked = {number: num for number, row in enumerate(rows) if (num := row.sampling.logprobs) is not None}
-        bound = {number for number, row in enumerate(rows) if row.sampling.constraint is not None}
         end_ids: frozenset[int] = frozenset() if self._masks is None else self._masks.end_ids
 
         def wait() -> tuple[Sampled | None, ...]:

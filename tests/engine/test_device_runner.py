@@ -1,7 +1,6 @@
 """The device's runner against the plain one: the same tokens, whether a step was launched ahead or not."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
