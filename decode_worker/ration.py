@@ -8,6 +8,7 @@ from common.engine.limits import Limits
 _KEEP = 0.9  # share of the past that survives one step
 _SHARE = 0.85  # of the goal, what a step may take: a token's way to the client takes its part
 _LEAST_TOKENS = 16  # a shorter chunk says nothing of speed, and would hardly bring its prompt on
+_WARM_UP_SHARE = 0.25  # of a step, what the warm-up's chunk counts: it may have been disturbed, or cold
 _SURPRISE = 8  # a step counts as at most so many expected ones: the process may have been stopped in the middle of it
 _LEAST_SHARE = 0.1  # of a mixed step, what its chunk is taken to cost however slow rows alone were
 
@@ -31,7 +32,7 @@ class Ration:
 
     def learn(self, num_tokens: int, seconds: float) -> None:
         """What the warm-up's chunk took."""
-        self._tokens, self._seconds = float(num_tokens), seconds
+        self._tokens, self._seconds = _WARM_UP_SHARE * num_tokens, _WARM_UP_SHARE * seconds
 
     def note(self, num_rows: int, num_tokens: int, seconds: float) -> None:
         """One step with so many decode rows and prompt tokens."""

@@ -4,6 +4,7 @@ from math import inf
 
 _KEEP = 0.9  # share of the past that survives one step: about the last ten steps count
 _TELLING_SHARE = 8  # a chunk says something of speed from one in so many tokens of the warm-up's on
+_WARM_UP_SHARE = 0.25  # of a step, what the warm-up's chunk counts: it may have been disturbed, or cold
 _SURPRISE = 8  # a step counts as at most so many expected ones: the process may have been stopped in the middle of it
 
 
@@ -22,7 +23,7 @@ class Pace:
         Without it one short prompt, most of whose time is not per token, would make this worker look so slow that it
         is given none that could correct it.
         """
-        self._prompt_tokens, self._prompt_seconds = float(num_tokens), seconds
+        self._prompt_tokens, self._prompt_seconds = _WARM_UP_SHARE * num_tokens, _WARM_UP_SHARE * seconds
         self._telling_tokens = num_tokens / _TELLING_SHARE
 
     def note(self, num_prompt_tokens: int, seconds: float) -> None:

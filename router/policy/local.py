@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from router.policy.decode import candidates
+from router.policy.prefill import PrefillScore
 from router.policy.snapshot import Member, Need, Snapshot
 from router.policy.speeds import local_prefill_tokens_per_s, queue_ms, step_ms
 
@@ -57,20 +58,21 @@ def best_local(snapshot: Snapshot, need: Need) -> Local | None:
     return min(found, key=lambda local: (local.missing_blocks, local.cost_ms, local.member.name), default=None)
 
 
-def relief(snapshot: Snapshot, need: Need, pool_ttft_ms: float, goals: Goals) -> Local | None:
+def relief(snapshot: Snapshot, need: Need, pool: PrefillScore, goals: Goals) -> Local | None:
     """The decode member that takes a prompt for which the prefill pool would be late; None to leave it to the pool.
 
-    It must give the first token sooner, have room, and have steps that leave time for chunks within the goal for a
-    token: how large those chunks are is that member's business.
+    `pool` is the best it has to offer: with nothing ahead there it is not late, however long the prompt. The decode
+    member must give the first token sooner, have room, and have steps that leave time for chunks within the goal for a
+    token; how large those chunks are is its own business.
     """
-    if not goals.ttft_ms or pool_ttft_ms <= PATIENCE * goals.ttft_ms:
+    if not goals.ttft_ms or not pool.backlog_tokens or pool.ttft_ms <= PATIENCE * goals.ttft_ms:
         return None
     limit_ms = STEP_SHARE * goals.tpot_ms
     found = [_local(member, snapshot, need) for member in candidates(snapshot, need, None)]
     fit = [
         local
         for local in found
-        if not local.missing_blocks and local.ttft_ms < pool_ttft_ms and (local.step_ms <= limit_ms or not limit_ms)
+        if not local.missing_blocks and local.ttft_ms < pool.ttft_ms and (local.step_ms <= limit_ms or not limit_ms)
     ]
     return min(fit, key=lambda local: (local.ttft_ms, local.member.num_sequences, local.member.name), default=None)
 

@@ -73,10 +73,10 @@ def choose_route(
     handoff_ms = prefill.ttft_ms + _exposed_ms(decode, need)
     handoff = f"hand-off: {handoff_ms:.0f} ms (first token {prefill.ttft_ms:.0f} ms on {prefill.member.name})"
     if local is not None:
+        if (relieving := relief(snapshot, need, prefill, goals)) is not None:
+            return _locally(relieving, Reason.RELIEF, (f"{relieving}; the prefill pool would be late", handoff))
         if local.cost_ms < LOCAL_ADVANTAGE * handoff_ms:
             return _locally(local, Reason.CHEAPER, (str(local), handoff))
-        if (relieving := relief(snapshot, need, prefill.ttft_ms, goals)) is not None:
-            return _locally(relieving, Reason.RELIEF, (f"{relieving}; the prefill pool would be late", handoff))
     lines = (handoff,) if local is None else (handoff, str(local))
     why = Explanation("mode", Mode.HANDOFF.value, lines)
     return Route(Mode.HANDOFF, prefill.member, prefill.queue_ms, (why, why_prefill))

@@ -18,10 +18,17 @@ STEP_KNEE_SEQUENCES = 16
 
 
 def prefill_tokens_per_s(member: Member, snapshot: Snapshot) -> float:
-    """Speed of a prefill member."""
-    return member.load.prefill_tokens_per_s or _mean(
+    """Speed of a prefill member.
+
+    One that has nothing to do is taken to be no slower than decode members compute prompts beside their rows. Its last
+    measurement may have been disturbed, and only prompts can correct it: were it believed, none might ever come.
+    """
+    speed = member.load.prefill_tokens_per_s or _mean(
         (peer.load.prefill_tokens_per_s for peer in snapshot.prefill), PRIOR_PREFILL_TOKENS_PER_S
     )
+    if member.backlog_tokens(speed):
+        return speed
+    return max(speed, max((peer.load.prefill_tokens_per_s for peer in snapshot.decode), default=0.0))
 
 
 def local_prefill_tokens_per_s(member: Member, snapshot: Snapshot) -> float:
