@@ -14,6 +14,7 @@ from common.types.kv import KVLayout
 from common.types.sampling import Sampling
 
 _NUM_DECODE = 8
+_SHORT = (2, 20, 40)  # one of each kind of product of few rows
 _BRIEF_S = 1.0
 _SAMPLINGS = (
     Sampling(temperature=0.0),
@@ -26,12 +27,17 @@ _LARGEST = replace(_SAMPLINGS[-1], logprobs=20)  # its logits are copied, and co
 def warm_up(
     run: Callable[[StepPlan], StepResult], limits: Limits, layout: KVLayout, num_blocks: int
 ) -> tuple[int, float]:
-    """One chunk as long as a step allows, then a few decode steps. Returns the chunk's tokens and seconds."""
+    """One chunk as long as a step allows, then short ones behind a prefix and a few decode steps: whatever a device
+    compiles when it is first asked for, it compiles here. Returns the first chunk's tokens and seconds.
+    """
     length = min(limits.token_budget, limits.max_model_tokens - 1, num_blocks * layout.block_tokens)
     chunk = [Work(-1, (0,) * length, 0, range(num_blocks))]
     seconds = _run(run, chunk)
     if seconds < _BRIEF_S:  # the first pass also finds its memory; the second shows the speed
         seconds = min(seconds, _run(run, chunk))
+    for size in _SHORT:
+        if size < length:
+            _run(run, [Work(-1, (0,) * size, 1, range(num_blocks))])
     num_decode = min(_NUM_DECODE, limits.max_sequences, num_blocks)
     for _ in range(2):
         _run(run, [Work(-2 - block, (0,), 0, (block,)) for block in range(num_decode)])

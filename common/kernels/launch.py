@@ -2,6 +2,9 @@
 
 Owns the table and the few facts of a device it depends on. Nothing is searched for while serving: the numbers are put
 here after `loadtest.gpu.sweep` has measured them. Knows nothing of what the kernels compute.
+
+Triton compiles a kernel again for a number that is 1, and for one that 16 divides. Kernels are told not to
+(`do_not_specialize`) for every number that changes from step to step: it would happen in the middle of serving.
 """
 
 import functools
