@@ -15,6 +15,7 @@ from loadtest.gpu.checks import Check
 from loadtest.gpu.op_checks import op_checks
 from loadtest.gpu.product_rows import product_rows
 from loadtest.gpu.rows import Row
+from loadtest.gpu.sampler_checks import sampler_checks
 from loadtest.gpu.sampling_checks import sampling_checks
 
 
@@ -22,6 +23,7 @@ def checks(device: torch.device) -> Iterator[Check]:
     yield from op_checks(device)
     yield from attention_checks(device)
     yield from sampling_checks(device)
+    yield from sampler_checks(device)
 
 
 def run(device: torch.device) -> Iterator[Row]:

@@ -1,12 +1,18 @@
 """What `make gpu` does to every kernel on a device, done to a few small shapes: the checks themselves must hold."""
 
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
+from typing import Any
 
 import pytest
 import torch
 
-from loadtest.gpu import attention_checks, kernels, op_checks, sampling_checks
+from common.engine.device_sampler import DeviceSampler
+from common.kernels.choosing import REFERENCE, DeviceLogprobs, triton_choosing
+from loadtest.gpu import attention_checks, kernels, op_checks, sampler_checks, sampling_checks
 from loadtest.gpu.rows import Row
+from tests.engine.fake_stage import FakeStage
 
 CPU = torch.device("cpu")
 
@@ -25,10 +31,12 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_checks, "CHUNKS", ((3, 6), (0, 5)))
     monkeypatch.setattr(attention_checks, "MIXED", ((4, 1), (3, 6)))
     monkeypatch.setattr(sampling_checks, "ROWS", 6)
+    monkeypatch.setattr(sampler_checks, "make_stage", lambda device: FakeStage())
 
 
 def test_the_interpreter_passes_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    every = [*op_checks.op_checks(CPU), *attention_checks.attention_checks(CPU), *sampling_checks.sampling_checks(CPU)]
+    monkeypatch.setattr(sampler_checks, "DeviceSampler", partial(DeviceSampler, kernels=triton_choosing()))
+    every = list(kernels.checks(CPU))
     # the first of a kind is its smallest; products begin with bfloat16, which the interpreter gets wrong
     kinds = {name: list(group) for name, group in groupby(every, key=lambda check: check.name)}
     kept = [group[-1] if name == "small_linear" else group[0] for name, group in kinds.items()]
@@ -36,6 +44,34 @@ def test_the_interpreter_passes_the_checks(monkeypatch: pytest.MonkeyPatch) -> N
     rows = list(kernels.run(CPU))
     assert [row.failed for row in rows] == [""] * len(rows)
     assert {row.what for row in rows} >= {"rope_write", "paged decode_attention", "choose_tokens", "logprobs"}
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_the_device_sampler_passes_its_checks_with_the_references(number: int) -> None:
+    error, most = list(sampler_checks.sampler_checks(CPU))[number].error()
+    assert error <= most
+
+
+def nothing(*arguments: object) -> None:
+    """A kernel that was launched and did nothing."""
+
+
+def too_likely(logits: torch.Tensor, token_ids: torch.Tensor, num_top: int) -> DeviceLogprobs:
+    found = REFERENCE.logprobs(logits, token_ids, num_top)
+    return replace(found, chosen=found.chosen + 0.001)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"add_bias": nothing}, {"penalise": nothing}, {"exclude": nothing}, {"logprobs": too_likely}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_sampler_that_says_other_tokens_or_numbers_is_found(
+    monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(sampler_checks, "DeviceSampler", partial(DeviceSampler, kernels=replace(REFERENCE, **wrong)))
+    error, most = list(sampler_checks.sampler_checks(CPU))[4].error()
+    assert error > most
 
 
 def test_a_kernel_that_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
