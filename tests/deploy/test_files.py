@@ -63,6 +63,19 @@ def test_health_is_asked_of_services_that_exist(name: str) -> None:
         assert test[5] in names
 
 
+def test_workers_with_gpus_can_open_each_others_memory_and_load_what_triton_makes() -> None:
+    found = compose("compose.yaml")["services"]
+    recipe = (FOLDER / "Dockerfile").read_text()
+    for role in ("prefill", "decode"):
+        assert (found[role]["ipc"], found[role]["pid"]) == ("host", "host")
+        [device] = found[role]["deploy"]["resources"]["reservations"]["devices"]
+        assert device["count"] == "all", "a peer's device must be one that this process sees"
+        # a container's tmpfs is mounted noexec unless it is said otherwise
+        assert [mount.partition(":") for mount in found[role]["tmpfs"]] == [("/tmp", ":", "exec")]
+    assert "TRITON_CACHE_DIR=/tmp/triton" in recipe
+    assert "pid" not in found["router"]
+
+
 def test_both_files_have_the_same_parts() -> None:
     gpu, cpu = (compose(name) for name in FILES)
     assert gpu["services"].keys() == cpu["services"].keys()
