@@ -14,6 +14,8 @@ ROOMY_SHARE = 0.3
 LONG_QUEUE_S = 1.0
 """Of prompts at the pool's speed: a client would notice."""
 QUARANTINED_SHARE = 0.05
+RELIEVED_SHARE = 0.1
+"""Of a minute's requests: above it decode members make up for a prefill pool that is too small."""
 EXPOSED_SHARE = 0.2
 """Of the time to first token, what a hand-off may add without being the first thing to look at."""
 
@@ -42,7 +44,9 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The fleet now; counts are of the last minute, times its medians. `refused` names the limit that was hit most."""
+    """The fleet now; counts are of the last minute, times its medians. `refused` names the limit that was hit most,
+    `relieved_share` is of prompts that decode members computed because the prefill pool would have been late.
+    """
 
     prefill: Pool
     decode: Pool
@@ -54,6 +58,7 @@ class Situation:
     ttft_ms: float = 0.0
     exposed_ms: float = 0.0
     transport: str = ""
+    relieved_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,9 @@ def _short(now: Situation) -> Iterator[Advice]:
     if prefill_bound and prefill.num_members:
         why = f"{prefill.backlog_s:.1f} s of prompts wait"
         yield Advice(Urgency.SHORT, f"prefill-bound: {why}, {_remedy('prefill', 'decode', decode, decode_bound)}")
+    elif now.relieved_share >= RELIEVED_SHARE and prefill.num_members:
+        why = f"decode members compute {_percent(now.relieved_share)} of the prompts"
+        yield Advice(Urgency.SHORT, f"prefill-bound: {why} to keep them in time, add prefill")
     if now.num_refused and not (decode_bound or prefill_bound):
         yield Advice(Urgency.SHORT, f"refusing: {now.num_refused} in the last minute, most by {now.refused}")
 

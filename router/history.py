@@ -19,6 +19,7 @@ class Point:
     num_retries: int = 0
     num_refused: int = 0
     num_ended: int = 0
+    num_relieved: int = 0
     num_running: int = 0
     num_waiting: int = 0
     decode_used: float = 0.0

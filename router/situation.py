@@ -8,6 +8,7 @@ from router.advice import Pool, Situation
 from router.fleet import FleetView
 from router.history import Point
 from router.membership import Membership
+from router.policy.route import Reason
 from router.policy.speeds import PRIOR_PREFILL_TOKENS_PER_S
 from router.serving import Serving
 from router.tally import CAPACITY
@@ -26,6 +27,7 @@ def point(serving: Serving, fleet: FleetView, now: float) -> Point:
         num_retries=sum(tally.retries.values()),
         num_refused=sum(tally.refused[limit] for limit in CAPACITY),
         num_ended=sum(tally.ended.values()),
+        num_relieved=tally.local[Reason.RELIEF],
         num_running=admission.num_requests - admission.num_waiting,
         num_waiting=admission.num_waiting,
         decode_used=pool(members, Role.DECODE).used_share,
@@ -47,6 +49,7 @@ def situation(serving: Serving, fleet: FleetView, now: float) -> Situation:
         num_refused=last.num_refused - before.num_refused,
         refused=max(CAPACITY, key=lambda limit: tally.refused[limit]),
         num_retries=last.num_retries - before.num_retries,
+        relieved_share=(last.num_relieved - before.num_relieved) / max(1, last.num_ended - before.num_ended),
         ttft_ms=1000 * (tally.ttft.recent(WINDOW_S, now).percentile(0.5) or 0.0),
         exposed_ms=1000 * (exposed[transport].percentile(0.5) or 0.0) if transport else 0.0,
         transport=transport,

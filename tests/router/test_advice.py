@@ -44,6 +44,11 @@ def prefill(**changes: object) -> Situation:
             "prefill-bound: 4.2 s of prompts wait, add prefill, or turn a decode member into one: decode KV is at 12 %",
         ),
         (
+            replace(WELL, relieved_share=0.25),
+            "prefill-bound: decode members compute 25 % of the prompts to keep them in time, add prefill",
+        ),
+        (replace(WELL, relieved_share=0.05), "well: 8 run, 0 wait, decode KV 30 %"),
+        (
             replace(WELL, num_refused=7, refused="queue_tokens"),
             "refusing: 7 in the last minute, most by queue_tokens",
         ),

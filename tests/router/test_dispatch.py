@@ -10,8 +10,10 @@ import pytest
 from baton.v1 import fleet_pb2
 from common.types.hashing import chain, root_hash, wire_hash
 from common.types.sampling import SampledToken
+from common.types.timeouts import Timeouts
 from router.admission import RetryBudget
 from router.dispatch import Dispatch
+from router.policy.route import Reason
 from router.relay import Relay
 from tests.router.rig import failure, next_of, read, rig
 from tests.router.samples import load
@@ -121,6 +123,35 @@ async def test_only_who_computes_a_prompt_has_it_as_backlog(tmp_path: Path, mode
         assert member.sent_tokens == num_tokens
         decode.script.release("attach")
         await read(call)
+
+
+@pytest.mark.parametrize("mode", ["handoff", "local"])
+async def test_a_prompt_is_no_backlog_once_its_first_token_came(tmp_path: Path, mode: str) -> None:
+    async with rig(tmp_path, mode=mode) as fleet:
+        prefill, decode = await fleet.prefill(), await fleet.decode()
+        for worker in (prefill, decode):
+            worker.member.freeze()
+        decode.script.hold("token 3")
+        call = fleet.generate(max_tokens=6)
+        accepted, first = await next_of(call), await next_of(call)
+        assert (accepted.HasField("accepted"), first.HasField("delta")) == (True, True)
+        assert [each.sent_tokens for each in fleet.router.fleet.snapshot().members] == [0, 0]
+        decode.script.release("token 3")
+        await read(call)
+
+
+async def test_a_prompt_for_which_prefill_would_be_late_goes_to_decode_and_is_counted(tmp_path: Path) -> None:
+    timeouts = Timeouts(ttft_goal_ms=500.0, tpot_goal_ms=50.0)
+    async with rig(tmp_path, mode="auto", timeouts=timeouts) as fleet:
+        prefill, decode = await fleet.prefill(), await fleet.decode()
+        await fleet.report("p0", load(backlog_tokens=400, prefill_tokens_per_s=1000.0))
+        await fleet.report("d0", load(num_free_blocks=256, num_running=2, step_ms=5.0, prefill_tokens_per_s=500.0))
+        reply = await fleet.reply("the quick brown fox jumps over the lazy dog", max_tokens=4, explain=True)
+        assert (len(prefill.service.requests), len(decode.service.attaches)) == (0, 1)
+        assert reply.done is not None
+        assert "the prefill pool would be late" in reply.done.explanations[0].candidates[0]
+        assert fleet.router.serving.tally.local == {Reason.RELIEF: 1}
+        assert fleet.router.serving.tally.attempts == {"local": 1}
 
 
 async def test_a_burst_is_spread_before_any_report_comes(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What rules for routes make of loads, in virtual time."""
