@@ -12,6 +12,7 @@ import torch
 from common.kernels.launch import refusals
 from loadtest.gpu.attention_checks import attention_checks
 from loadtest.gpu.checks import Check
+from loadtest.gpu.dense_rows import dense_rows
 from loadtest.gpu.op_checks import op_checks
 from loadtest.gpu.product_rows import product_rows
 from loadtest.gpu.rows import Row
@@ -58,7 +59,7 @@ def main() -> int:
     for row in run(device):
         print(row.pack(), flush=True)
         good = good and row.good
-    for row in product_rows(device):
+    for row in (*product_rows(device), *dense_rows(device)):
         print(row.pack(), flush=True)
     return 0 if good else 1
 

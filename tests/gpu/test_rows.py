@@ -12,6 +12,7 @@ from loadtest.gpu import (
     bench,
     closed_loop,
     decode_rows,
+    dense_rows,
     idle_rows,
     models,
     prefill_rows,
@@ -49,7 +50,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "CudaStage", lambda device: FakeStage())
     monkeypatch.setattr(bench, "CudaDriver", lambda index: FakeDriver(FakeMachine(), num_free_bytes=4 << 30))
     monkeypatch.setattr(models, "SHAPES", {"8B": TINY, "0.6B": {**TINY, "tie_word_embeddings": True}})
-    for module in (small_rows, attention_rows, prefill_rows, idle_rows):
+    for module in (small_rows, attention_rows, prefill_rows, idle_rows, dense_rows):
         monkeypatch.setattr(module, "seconds", on_host)
     for module in (small_rows, attention_rows):
         monkeypatch.setattr(module, "graphed", lambda work: work)
@@ -65,6 +66,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_rows, "CONTEXT", 40)
     monkeypatch.setattr(decode_rows, "NUM_STEPS", 12)
     monkeypatch.setattr(prefill_rows, "TOKENS", 48)
+    monkeypatch.setattr(dense_rows, "TOKENS", 99)
     monkeypatch.setattr(idle_rows, "ROWS", 4)
     monkeypatch.setattr(idle_rows, "PROMPT", 8)
     monkeypatch.setattr(idle_rows, "NUM_STEPS", 20)
@@ -95,6 +97,12 @@ def test_decode_steps() -> None:
 
 def test_prefill() -> None:
     check_rows(prefill_rows.measure(DEVICE, CEILINGS), "G5", "-")
+
+
+def test_kernels_for_whole_prompts_are_told_apart() -> None:
+    flash, cudnn = check_rows(dense_rows.dense_rows(DEVICE), "-", "-")
+    assert "the first of a new length" in flash.measured
+    assert cudnn.measured.startswith("not here"), "a kernel this device does not have is a line, not an end"
 
 
 def test_the_idle_share() -> None:
