@@ -108,6 +108,13 @@ class FleetView:
         """Whether any member takes new sequences; cheaper than a snapshot."""
         return any(each.hello.role is Role.DECODE and each.takes_work for each in self._members.values())
 
+    def why_no_decode(self) -> str:
+        """When no member takes new sequences."""
+        decode = [each for each in self._members.values() if each.hello.role is Role.DECODE]
+        if any(not each.draining for each in decode):
+            return "no decode member can be reached now"
+        return "every decode member is draining" if decode else "no decode member is up"
+
     def place(self, member: Member, need: Need, now: float, on_lost: OnLost, *, computes: bool) -> Placement:
         """Counts an attempt on a member until the placement is closed; raises PeerLost when it is gone already.
 

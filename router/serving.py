@@ -211,7 +211,7 @@ class Serving:
         if self._draining:
             raise Unavailable("this router is draining", "admission")
         if not self._reach.fleet.has_decode():
-            raise Unavailable("no decode member is up", Role.DECODE.value)
+            raise Unavailable(self._reach.fleet.why_no_decode(), Role.DECODE.value)
         self.admission.check(self._now())
 
     def _validate(self, ask: Ask, token_ids: tuple[int, ...], refusal: InvalidRequest | None) -> Request:

@@ -9,6 +9,9 @@ class TokenBytes:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._known: dict[int, tuple[str, bytes]] = {}
+        decoder = tokenizer.backend.decoder
+        self.drops_first_space = decoder is not None and decoder.decode(["▁a"]) == "a"
+        """Whether a text's first token has a space in front that the text itself has not."""
 
     def bytes_of(self, token_id: int) -> bytes:
         return self._look_up(token_id)[1]

@@ -5,7 +5,6 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from common.types.errors import invalid
 from router.http.asks import chat_ask, offer_of
 from router.http.body import read_object
 from router.http.chat_shape import whole
@@ -21,8 +20,6 @@ from router.reading import read_apart
 async def chat_completions(request: Request) -> Response:
     front = front_of(request)
     body = read(ChatBody, await read_object(request, front))
-    if body.prompt_logprobs is not None and body.stream:
-        raise invalid("prompt_logprobs", "cannot be streamed")
     serving = front.serving
     serving.check_model(body.model)
     ask, model = chat_ask(body, serving.model.chat), serving.model

@@ -4,15 +4,17 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from common.types.sampling import TokenLogprobs
 from router.answer import Delta
 from router.answer_reader import AnswerReader
 from router.http.chat_parts import delta_of, finish_of
 from router.http.chat_shape import CHUNK_KIND, PREFIX
 from router.http.ending import Ending
 from router.http.frames import Frames, identity
-from router.http.logprobs import of_chat
+from router.http.logprobs import of_chat, prompt_scores
 from router.http.schema.chat import ChatBody
 from router.reading import Reading
+from router.relay import Scores
 from router.served_model import ServedModel
 from router.serving import Accepted, Message
 from router.timeline import Summary
@@ -29,6 +31,9 @@ class ChatStream:
         self._with_usage = bool(options and options.include_usage)
         self._ending = Ending(1, body.n or 1, with_usage=self._with_usage)
         self._begun: set[int] = set()
+        self._scores: list[TokenLogprobs] = []
+        self._num_scores = 0
+        self._held: list[Delta] | None = None if body.prompt_logprobs is None else []
         self._frames: Frames
 
     def take(self, place: int, messages: Sequence[Message]) -> bytes:
@@ -36,7 +41,14 @@ class ChatStream:
         for message in messages:
             match message:
                 case Delta():
-                    self._delta(message, out)
+                    if self._held is None:
+                        self._delta(message, out)
+                    else:
+                        self._held.append(message)
+                        self._release(out)
+                case Scores(tokens):
+                    self._scores.extend(tokens)
+                    self._release(out)
                 case Accepted():
                     self._open(message)
                 case Summary():
@@ -44,7 +56,16 @@ class ChatStream:
                     out.append(self._ending.summed(message, self._frames, num_reasoning))
         return "".join(out).encode("ascii")
 
+    def _release(self, out: list[str]) -> None:
+        """What was held back until the prompt's scores were complete: the first chunk tells them."""
+        if self._held is None or not self._held or len(self._scores) < self._num_scores:
+            return
+        held, self._held = self._held, None
+        for delta in held:
+            self._delta(delta, out)
+
     def _open(self, accepted: Accepted) -> None:
+        self._num_scores = accepted.num_prompt_tokens - 1
         said = identity(PREFIX, CHUNK_KIND, accepted, self._model, int(time.time()))
         if self._body.service_tier is not None:
             said["service_tier"] = "default"
@@ -65,11 +86,13 @@ class ChatStream:
             out.append(self._ending.finished(_chunk(index, {}, finish), self._frames))
 
     def _first(self, index: int) -> str:
-        """Who speaks."""
-        chunk = _chunk(index, {"role": "assistant", "content": "", "refusal": None})
+        """Who speaks. What is told of the prompt goes with the stream's first chunk, its ids with each choice's."""
+        more: dict[str, Any] = {}
         if self._body.return_token_ids:
-            return self._frames.choice(chunk, prompt_token_ids=list(self._token_ids))
-        return self._frames.choice(chunk)
+            more["prompt_token_ids"] = list(self._token_ids)
+        if self._body.prompt_logprobs is not None and len(self._begun) == 1:
+            more["prompt_logprobs"] = prompt_scores(self._scores, self._model.names, self._body.prompt_logprobs)
+        return self._frames.choice(_chunk(index, {"role": "assistant", "content": "", "refusal": None}), **more)
 
     def _read(self, delta: Delta, out: list[str]) -> None:
         """One chunk for each part; what is told of the tokens goes with the first, or with an empty one."""

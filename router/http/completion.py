@@ -28,8 +28,6 @@ async def completions(request: Request) -> Response:
     most = front.config.http_limits.max_prompts
     if len(asks) > most:
         raise invalid("prompt", f"has {len(asks)} prompts, at most {most} are allowed")
-    if body.prompt_logprobs is not None and body.stream:
-        raise invalid("prompt_logprobs", "cannot be streamed")
     serving = front.serving
     serving.check_model(body.model)
     prompted, asks = await _tokenized(serving, body, asks)

@@ -9,7 +9,7 @@ from router.answer import Delta
 from router.http.completion_shape import KIND, PREFIX, Prompted
 from router.http.ending import Ending
 from router.http.frames import Frames, identity
-from router.http.logprobs import CompletionLogprobs
+from router.http.logprobs import CompletionLogprobs, prompt_scores
 from router.http.schema.completion import CompletionBody
 from router.relay import Scores
 from router.served_model import ServedModel
@@ -29,7 +29,9 @@ class CompletionStream:
             CompletionLogprobs(model.names, body.logprobs or 0) for _ in range(len(prompted) * self._num_choices)
         ]
         self._scores: list[list[TokenLogprobs]] = [[] for _ in prompted]
-        self._held: dict[int, list[Delta]] = {place: [] for place in range(len(prompted))} if body.echo else {}
+        tells = body.echo or body.prompt_logprobs is not None
+        self._held: dict[int, list[Delta]] = {place: [] for place in range(len(prompted))} if tells else {}
+        self._num_scores = [0] * len(prompted)
         options = body.stream_options
         self._with_usage = bool(options and options.include_usage)
         hidden = len(self._logprobs) if self._hidden else 0
@@ -44,13 +46,14 @@ class CompletionStream:
             match message:
                 case Delta() if place in self._held:
                     self._held[place].append(message)
-                    self._echo(place, out)
+                    self._begin(place, out)
                 case Delta():
                     self._delta(place, message, out)
                 case Scores(tokens):
                     self._scores[place].extend(tokens)
-                    self._echo(place, out)
+                    self._begin(place, out)
                 case Accepted():
+                    self._num_scores[place] = message.num_prompt_tokens - 1
                     self._open(message)
                 case Summary():
                     out.append(self._ending.summed(message, self._frames))
@@ -90,14 +93,18 @@ class CompletionStream:
             chunk["token_ids"] = list(token_ids)
         return chunk
 
-    def _echo(self, place: int, out: list[str]) -> None:
-        """The prompt, once its scores are complete where they are shown; then what was held back meanwhile."""
-        prompt, scores = self._prompted[place], self._scores[place]
-        scored = self._body.logprobs is not None
-        if scored and len(scores) < len(prompt.token_ids) - 1:
+    def _begin(self, place: int, out: list[str]) -> None:
+        """What is told of the prompt, once its scores are complete where they are shown; then what was held back."""
+        body, scores = self._body, self._scores[place]
+        scored, listed = body.echo and body.logprobs is not None, body.prompt_logprobs
+        if place not in self._held or ((scored or listed is not None) and len(scores) < self._num_scores[place]):
             return
+        prompt = self._prompted[place]
         for index in range(place * self._num_choices, (place + 1) * self._num_choices):
             logprobs = self._logprobs[index].prompt(prompt.token_ids, scores) if scored else None
-            out.append(self._frames.choice(self._chunk(place, index, prompt.text, logprobs, ())))
-        for delta in self._held.pop(place, ()):
+            chunk = self._chunk(place, index, prompt.text if body.echo else "", logprobs, ())
+            if listed is not None:
+                chunk["prompt_logprobs"] = prompt_scores(scores, self._model.names, listed)
+            out.append(self._frames.choice(chunk))
+        for delta in self._held.pop(place):
             self._delta(place, delta, out)

@@ -30,9 +30,11 @@ class CompletionLogprobs:
         self._names, self._num_alternatives = names, num_alternatives
         self._decode = getincrementaldecoder("utf-8")("replace").decode
         self._offset = 0
+        self._drops_space = False
 
     def prompt(self, token_ids: Sequence[int], scores: Sequence[TokenLogprobs]) -> dict[str, Any]:
         """Of an echoed prompt: nothing precedes the first token, so it has no probability."""
+        self._drops_space = self._names.drops_first_space
         return self._lists([None, *scores], token_ids)
 
     def answer(self, tokens: Sequence[TokenLogprobs]) -> dict[str, Any]:
@@ -50,7 +52,11 @@ class CompletionLogprobs:
         """A token within a character begins where that character does; special ones are no part of the text."""
         offset = self._offset
         if not self._names.is_special(token_id):
-            self._offset += len(self._decode(self._names.bytes_of(token_id)))
+            text = self._decode(self._names.bytes_of(token_id))
+            if self._drops_space and text:
+                self._drops_space = False
+                text = text.removeprefix(" ")
+            self._offset += len(text)
         return offset
 
     def _top(self, token: TokenLogprobs) -> dict[str, float]:

@@ -35,7 +35,7 @@ def readiness(front: Front) -> dict[str, Any]:
         return {"ready": True, "phase": "serving", "reason": "", "members": counts}
     if front.opened.draining:
         return {"ready": False, "phase": "draining", "reason": "this router is draining", "members": counts}
-    return {"ready": False, "phase": "waiting", "reason": "no decode member is up", "members": counts}
+    return {"ready": False, "phase": "waiting", "reason": front.fleet.why_no_decode(), "members": counts}
 
 
 async def show_version(request: Request) -> Response:

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from common.types.http import HttpLimits
 from router.http.caller import ABORT, PIPE
+from router.http.old_clients import UntilClose
 from router.http.refusal import HttpRefusal, reply_to
 
 MAX_HEADERS = 100
@@ -34,7 +35,7 @@ class ResponsePipe:
 
     def write(self, data: bytes) -> None:
         if not self._cycle.disconnected:
-            self._write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._cycle.chunked_encoding else data)
 
 
 class Connection(HttpToolsProtocol):
@@ -90,6 +91,9 @@ class Connection(HttpToolsProtocol):
         if not self._refused:
             super().on_headers_complete()
             self._extensions[PIPE] = ResponsePipe(self.cycle)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, UntilClose(app, cycle) if cycle.scope["http_version"] == "1.0" else app)
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:

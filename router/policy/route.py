@@ -86,8 +86,9 @@ def why_no_route(snapshot: Snapshot, need: Need) -> BatonError:
     """What to tell the client when `choose_route` found nobody."""
     taking = snapshot.decode if need.needs_decode else snapshot.prefill
     if not taking:
-        leg = Role.DECODE.value if need.needs_decode else Role.PREFILL.value
-        return Unavailable(f"no {leg} member is up", leg)
+        role = Role.DECODE if need.needs_decode else Role.PREFILL
+        known = any(member.hello.role is role for member in snapshot.members)
+        return Unavailable(f"no {role.value} member {'takes new work now' if known else 'is up'}", role.value)
     num_tokens = need.num_tokens + need.num_tail_tokens
     if not any(member.can_hold(num_tokens + need.needs_decode) for member in taking):
         return invalid("prompt", f"has {num_tokens} tokens, more than any {taking[0].hello.role.value} member can hold")

@@ -146,7 +146,9 @@ class ChatBody(Sampled):
     max_tokens: int | None = Field(None, description="Older name of `max_completion_tokens`.", ge=1)
     logprobs: bool | None = Field(None, description="Log probabilities of the answer's tokens.")
     top_logprobs: int | None = Field(None, description="With so many alternatives. Needs `logprobs`.", ge=0)
-    prompt_logprobs: int | None = Field(None, description="The same for the prompt, as `prompt_logprobs`.", ge=0)
+    prompt_logprobs: int | None = Field(
+        None, description="The same for the prompt, as `prompt_logprobs`; a stream begins with them.", ge=0
+    )
     response_format: ResponseFormat | None = Field(None, description="text, json_object or json_schema.")
     tools: list[Tool] | None = Field(None, description="Functions the model may call.", max_length=MAX_TOOLS)
     tool_choice: ToolChoice | None = Field(None, description="none, auto, required, or one by name.")

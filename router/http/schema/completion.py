@@ -42,7 +42,9 @@ class CompletionBody(Sampled):
         None, description="Longest answer; default 16. 0 only with `echo`: scores the prompt.", ge=0
     )
     logprobs: int | None = Field(None, description="Log probabilities with so many alternatives.", ge=0)
-    prompt_logprobs: int | None = Field(None, description="The same for the prompt, as `prompt_logprobs`.", ge=0)
+    prompt_logprobs: int | None = Field(
+        None, description="The same for the prompt, as `prompt_logprobs`; a stream begins with them.", ge=0
+    )
     echo: bool | None = Field(None, description="Answers begin with the prompt; with `logprobs`, its tokens too.")
     best_of: int | None = Field(None, description="Only equal to `n`: all answers are returned.", ge=1)
     add_special_tokens: bool | None = Field(

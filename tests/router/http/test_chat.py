@@ -112,3 +112,20 @@ async def test_who_asks_stands_in_the_log(tmp_path: Path, field: str, monkeypatc
         await post(fleet.address, PATH, messages=HELLO, max_tokens=1, **{field: "a user\nof ours"})
     (line,) = [line for line in text.getvalue().splitlines() if " ended " in line]
     assert 'user="a user\\nof ours"' in line
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_stream_begins_with_the_prompts_scores(tmp_path: Path, late: bool) -> None:
+    async with pair(tmp_path) as fleet:
+        fleet.prefill.service.scores_late = late
+        asked: dict[str, Any] = {"messages": [{"role": "user", "content": "hey"}], "n": 2, "seed": 0, "max_tokens": 2}
+        whole = (await post(fleet.address, PATH, **asked, prompt_logprobs=1)).json
+        _, events = await stream(fleet.address, PATH, **asked, prompt_logprobs=1)
+        assert events[0]["prompt_logprobs"] == whole["prompt_logprobs"]
+        assert len(whole["prompt_logprobs"]) == whole["usage"]["prompt_tokens"]
+        assert not any("prompt_logprobs" in event for event in events[1:-1])
+        words = [""] * 2
+        for event in events[:-1]:
+            for choice in event["choices"]:
+                words[choice["index"]] += choice["delta"].get("content") or ""
+        assert words == [choice["message"]["content"] for choice in whole["choices"]]

@@ -161,3 +161,33 @@ def test_the_blocking_client(tmp_path: Path) -> None:
                 client.completions.create(model=MODEL, prompt="hi", suffix="there")
 
     asyncio.run(serve())
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("prompts", [["hey"], ["hey", "x"]])
+async def test_a_stream_begins_with_the_prompts_scores(tmp_path: Path, prompts: list[str], late: bool) -> None:
+    async with pair(tmp_path) as fleet:
+        fleet.prefill.service.scores_late = late
+        asked: dict[str, Any] = {"prompt": prompts, "n": 2, "seed": 0, "max_tokens": 3, "prompt_logprobs": 1}
+        whole = (await post(fleet.address, "/v1/completions", **asked)).json
+        _, events = await stream(fleet.address, "/v1/completions", **asked)
+        texts, scores = [""] * 2 * len(prompts), dict[int, Any]()
+        for event in events[:-1]:
+            (choice,) = event["choices"]
+            if "prompt_logprobs" in choice:
+                assert not texts[choice["index"]], "before the first word"
+                assert scores.setdefault(choice["index"], choice["prompt_logprobs"]) is choice["prompt_logprobs"]
+            texts[choice["index"]] += choice["text"]
+        assert texts == [choice["text"] for choice in whole["choices"]]
+        assert [scores[index] for index in range(len(texts))] == [each["prompt_logprobs"] for each in whole["choices"]]
+        assert len(scores[0]) == 3
+
+
+async def test_an_echo_may_tell_the_prompts_scores_both_ways(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"prompt": "hey", "echo": True, "logprobs": 0, "prompt_logprobs": 0, "max_tokens": 1}
+    async with pair(tmp_path) as fleet:
+        (choice,) = (await post(fleet.address, "/v1/completions", **asked)).json["choices"]
+        _, events = await stream(fleet.address, "/v1/completions", **asked)
+        first = events[0]["choices"][0]
+        assert first["prompt_logprobs"] == choice["prompt_logprobs"]
+        assert first["logprobs"]["tokens"] == ["h", "e", "y"]

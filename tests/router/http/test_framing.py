@@ -1,6 +1,7 @@
 """Requests as no library frames them: two meanings, no end, too early, or for something else than HTTP."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,25 @@ async def test_old_clients_get_their_answer_and_an_end(tmp_path: Path) -> None:
         wire.writer.write(request(first=f"POST {PATH} HTTP/1.0"))
         assert (await wire.answer()).json["choices"][0]["text"] == "ab"
         assert await wire.closed()
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+async def test_old_clients_get_streams_until_the_connection_ends(tmp_path: Path, keeps: bool) -> None:
+    """They know no chunks; also one that would keep its connection."""
+    body = b'{"prompt": "hi", "max_tokens": 3, "seed": 0, "stream": true}'
+    lines = ["connection: keep-alive"] if keeps else []
+    async with pair(tmp_path) as fleet, connected(fleet.address) as wire:
+        wire.writer.write(request(*lines, first=f"POST {PATH} HTTP/1.0", body=body))
+        got = await wire.head()
+        assert (got.status, got.headers.get("transfer-encoding"), got.headers["connection"]) == (200, None, "close")
+        async with asyncio.timeout(PATIENCE_S):
+            text = await wire.reader.read()
+        *events, done, end = text.split(b"\n\n")
+        assert (done, end) == (b"data: [DONE]", b"")
+        texts = [json.loads(event.removeprefix(b"data: "))["choices"][0]["text"] for event in events]
+        assert "".join(texts) == "abc"
+        answer = await answered(fleet, request(first=f"POST {PATH} HTTP/1.0", body=b'{"prompt": 1, "stream": true}'))
+        assert answer.status == 400
 
 
 @pytest.mark.parametrize("next_one", [HEALTH, b"junk junk junk\r\n\r\n", b"GET /he"], ids=["whole", "junk", "part"])

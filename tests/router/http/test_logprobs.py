@@ -14,6 +14,7 @@ from common.types.sampling import TokenLogprobs
 from router.http.logprobs import LOWEST, CompletionLogprobs, finite, of_chat, prompt_scores
 from tests.constrained import tokenizer as letters
 from tests.router.folder import model_folder
+from tests.text.folders import KINDS, build
 
 MANY = "aé你😀 ~"
 """Characters of one to four bytes; in the tests' vocabulary every byte is a token."""
@@ -115,3 +116,19 @@ def test_ids_beyond_the_vocabulary_stand_for_nothing(names: TokenBytes) -> None:
     assert offsets(names, [99_999, *letters().encode("ab")]) == [0, 0, 1]
     (shown,) = of_chat(scored([99_999]), names)
     assert (shown["token"], shown["bytes"]) == ("", [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", ["hello world, this is a test", "  two  spaces", "naïve café 你好 😀!", "a"])
+def test_offsets_of_an_echoed_prompt_point_into_it(tmp_path: Path, kind: str, text: str) -> None:
+    """Also where the tokenizer puts a space in front of a text that its decoder takes away again."""
+    tokenizer = Tokenizer.load(build(kind, tmp_path))
+    names, ids = TokenBytes(tokenizer), tokenizer.encode(text)
+    echoed = CompletionLogprobs(names, 0).prompt(ids, scored(ids[1:]))
+    offsets, shown = echoed["text_offset"], tokenizer.decode(ids)
+    assert offsets[0] == 0
+    for start, end, token_id in zip(offsets, [*offsets[1:], len(shown)], ids, strict=True):
+        if names.is_special(token_id):
+            assert start == end
+        elif not names.text(token_id).startswith("bytes:") and start != 0:
+            assert shown[start:end] == names.text(token_id)

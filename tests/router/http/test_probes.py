@@ -14,6 +14,7 @@ from router.http.routes import ROUTES
 from tests.router.fake_workers import A
 from tests.router.http.pair import pair
 from tests.router.http.wire import ask, post
+from tests.router.rig import failure, status_of
 
 
 async def test_before_the_model_is_read_probes_say_so() -> None:
@@ -47,6 +48,19 @@ async def test_ready_says_what_is_missing(tmp_path: Path) -> None:
         assert (state.status, state.json["phase"], state.json["reason"]) == (503, "waiting", "no decode member is up")
         refused = await post(fleet.address, "/v1/completions", prompt="hi")
         assert (refused.status, refused.error["code"]) == (503, "unavailable")
+
+
+async def test_members_that_drain_are_not_members_that_are_gone(tmp_path: Path) -> None:
+    async with pair(tmp_path) as fleet:
+        view = fleet.rig.router.fleet
+        view.drain("d0", leave=False)
+        reason = (await ask(fleet.address, "GET", "/ready")).json["reason"]
+        refused = await post(fleet.address, "/v1/completions", prompt="hi")
+        assert reason == refused.error["message"] == "every decode member is draining"
+        assert "every decode member is draining" in status_of(await failure(fleet.rig.generate())).message
+        view.resume("d0")
+        view.doubt(next(each.hello for each in view.members() if each.hello.member == "d0"))
+        assert view.why_no_decode() == "no decode member can be reached now"
 
 
 async def test_models(tmp_path: Path) -> None:
