@@ -41,7 +41,8 @@ def set_up(decoder: Decoder, rungs: tuple[int, ...], max_tokens: int, num_blocks
     index = decoder.device.index or 0
     storage = KVStorage(layout, num_blocks, driver=CudaDriver(index), num_scratch=1)
     for start in range(0, len(storage.tensor), 256):
-        storage.tensor[start : start + 256].normal_()
+        part = storage.tensor[start : start + 256]
+        part.copy_(torch.randn(part.shape, device=part.device))
     with torch.inference_mode():
         inputs = StaticBatch(stage, max(rungs), max_tokens, BLOCK_TOKENS, num_blocks)
         steps = Graphs(stage, inputs, lambda batch: decoder.forward(batch, storage.tensor), rungs)

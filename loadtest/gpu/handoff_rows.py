@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -30,7 +31,10 @@ from loadtest.gpu.rows import Row
 
 PATIENCE_S = 120.0
 PARITY = ("llama", "qwen3", "mistral-window")
+EIGHT_BITS = "llama"
 ANSWER = 24
+# how much less likely than the full model's best a token of a pool of eight bits may be, in deviations of its logits
+MAY_LOSE = 0.6
 PROMPT, BUDGET, NUM_ROUNDS = 2048, 512, 7
 
 
@@ -63,6 +67,7 @@ class Landing:
 def measure(device: torch.device, ceilings: Ceilings) -> Iterator[Row]:
     for name in PARITY:
         yield asyncio.run(parity(name, device))
+    yield asyncio.run(eight_bits(EIGHT_BITS, device))
     yield from asyncio.run(_exposed(large_name(device), device))
 
 
@@ -84,6 +89,29 @@ async def parity(name: str, device: torch.device) -> Row:
     return Row("K", what, f"3 prompts, {ANSWER} tokens each")
 
 
+async def eight_bits(name: str, device: torch.device) -> Row:
+    """Not the tokens of the full model, but none that is far from its best, wherever a prompt was cut."""
+    from tests.tiny import tiny_model
+
+    folder, worst = tiny_model(name), 0.0
+    async with paired(str(folder), device, "fp8") as pairing:
+        for length in (5, 40, 257):
+            prompt = [(31 * place + length) % 480 + 5 for place in range(length)]
+            landing = await hand_over(pairing, prompt, 100, ANSWER)
+            worst = max(worst, loss(folder, prompt, landing.tokens))
+    what = f"KV of eight bits over cuda_ipc between two processes, {name}: furthest token from the best in float32"
+    return Row("K", what, f"{worst:.2f} deviations of its logits", worst, MAY_LOSE)
+
+
+def loss(folder: Path, prompt: list[int], tokens: list[int]) -> float:
+    """Of the token that transformers in float32 finds worst beside its own best, in deviations of the logits."""
+    from tests.tiny import reference_logits
+
+    scores = reference_logits(folder, [*prompt, *tokens])[len(prompt) - 1 : -1]
+    chosen = scores.gather(1, torch.tensor(tokens)[:, None])[:, 0]
+    return float(((scores.max(dim=1).values - chosen) / scores.std(dim=1)).max())
+
+
 async def _exposed(name: str, device: torch.device) -> list[Row]:
     async with paired(name, device) as pairing:
         landings = []
@@ -102,16 +130,16 @@ async def _exposed(name: str, device: torch.device) -> list[Row]:
 
 
 @contextlib.asynccontextmanager
-async def paired(model: str, device: torch.device) -> AsyncIterator[Pairing]:
+async def paired(model: str, device: torch.device, kv_dtype: str = "auto") -> AsyncIterator[Pairing]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "loadtest.gpu.lender", model, str(device)),
+        *(sys.executable, "-m", "loadtest.gpu.lender", model, str(device), kv_dtype),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 24,
     )
     fetcher: CudaIpcFetcher | None = None
     try:
-        bench = set_up(load(model, device), (1,), MAX_TOKENS, NUM_BLOCKS)
+        bench = set_up(load(model, device, kv_dtype), (1,), MAX_TOKENS, NUM_BLOCKS)
         own, said = pool_on_device(bench), await _hear(process)
         hello = Hello(LENDER_EPOCH, FETCHER_EPOCH, own.layout, own.block_bytes, bytes.fromhex(said["ticket"]))
         fetcher = await CudaIpcFetcher.connect(said["endpoint"], hello, own, stall_s=PATIENCE_S)

@@ -1,4 +1,4 @@
-"""The prefill side of the hand-off measurement, in a process of its own: `python -m loadtest.gpu.lender MODEL DEVICE`.
+"""The prefill side of the hand-off measurement, a process of its own: `python -m loadtest.gpu.lender MODEL DEVICE KV`.
 
 Reads prompts and writes what is ready, a line of JSON each; the bytes go over CUDA IPC.
 """
@@ -31,12 +31,12 @@ MAX_TOKENS = 4096
 NUM_BLOCKS = 2 * MAX_TOKENS // BLOCK_TOKENS
 
 
-def load(model: str, device: torch.device) -> Decoder:
+def load(model: str, device: torch.device, kv_dtype: str) -> Decoder:
     """A folder in float32, or one of the shapes with drawn weights."""
     if model in SHAPES:
         torch.manual_seed(1)
-        return draw_model(model, device)
-    return Decoder.load(Path(model), "float32", device)
+        return draw_model(model, device, kv_dtype)
+    return Decoder.load(Path(model), "float32", device, kv_dtype=kv_dtype)
 
 
 def pool_on_device(bench: Bench) -> DevicePool:
@@ -51,8 +51,8 @@ def say(**what: Any) -> None:
     sys.stdout.flush()
 
 
-async def serve(model: str, device: torch.device) -> None:
-    bench = set_up(load(model, device), (1,), MAX_TOKENS, NUM_BLOCKS)
+async def serve(model: str, device: torch.device, kv_dtype: str) -> None:
+    bench = set_up(load(model, device, kv_dtype), (1,), MAX_TOKENS, NUM_BLOCKS)
     lender = CudaIpcLender(pool_on_device(bench), LENDER_EPOCH)
     await lender.start()
     say(endpoint=lender.endpoint(), ticket=lender.ticket(FETCHER_EPOCH).hex())
@@ -91,4 +91,4 @@ def tell(events: tuple[Event, ...]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], torch.device(sys.argv[2])))
+    asyncio.run(serve(sys.argv[1], torch.device(sys.argv[2]), sys.argv[3]))

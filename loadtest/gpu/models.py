@@ -102,7 +102,7 @@ def read_config(name: str) -> ModelConfig:
         return ModelConfig.load(folder)
 
 
-def draw_model(name: str, device: torch.device) -> Decoder:
+def draw_model(name: str, device: torch.device, kv_dtype: str = "auto") -> Decoder:
     """Random weights small enough that hidden rows stay finite."""
     config = read_config(name)
     parameters = allocate(config, torch.bfloat16, device)
@@ -114,4 +114,4 @@ def draw_model(name: str, device: torch.device) -> Decoder:
             if norm is not None:
                 norm.fill_(1.0)
     parameters.norm.fill_(1.0)
-    return Decoder(config, "bfloat16", device, parameters)
+    return Decoder(config, "bfloat16", device, parameters, kv_dtype)

@@ -13,8 +13,10 @@ from tests.engine.fake_stage import FakeStage
 from tests.tiny import tiny_model
 
 
-def make_bench(driver: FakeDriver, num_blocks: int, rungs: tuple[int, ...], max_tokens: int) -> Bench:
-    decoder = Decoder.load(tiny_model("llama"), "float32")
+def make_bench(
+    driver: FakeDriver, num_blocks: int, rungs: tuple[int, ...], max_tokens: int, kv_dtype: str = "auto"
+) -> Bench:
+    decoder = Decoder.load(tiny_model("llama"), "float32", kv_dtype=kv_dtype)
     stage = FakeStage()
     storage = KVStorage(decoder.layout(BLOCK_TOKENS, "measured"), num_blocks, driver=driver, num_scratch=1)
     inputs = StaticBatch(stage, max(rungs), max_tokens, BLOCK_TOKENS, num_blocks)

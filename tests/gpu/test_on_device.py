@@ -11,7 +11,7 @@ from common.engine.meter import CudaMeter
 from common.engine.stage import CudaStage
 from kvtransfer.transports.cuda.device_pool import make_device_pool
 from kvtransfer.transports.outbox import DeviceOutbox
-from loadtest.gpu.handoff_rows import PARITY, parity
+from loadtest.gpu.handoff_rows import EIGHT_BITS, PARITY, eight_bits, parity
 from tests.cache.test_storage import LAYOUT
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -71,3 +71,8 @@ async def test_a_lender_reads_its_device_by_way_of_pinned_memory() -> None:
 def test_both_legs_over_cuda_ipc_between_two_processes(name: str) -> None:
     row = asyncio.run(parity(name, DEVICE))
     assert row.good, row.failed
+
+
+def test_eight_bits_over_cuda_ipc_between_two_processes() -> None:
+    row = asyncio.run(eight_bits(EIGHT_BITS, DEVICE))
+    assert row.good, row.measured
