@@ -7,9 +7,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-# In order of preference; torch passes over those that cannot take the shapes at hand. cuDNN's kernel is the fastest, but
-# torch plans it anew for every length, tens of milliseconds on the host, and prompts come in all lengths: the flash
-# kernel is slower by a few hundredths of a prompt's whole time. `loadtest.gpu.dense_rows` measures both.
+# In order of preference; torch passes over those that cannot take the shapes at hand. cuDNN's kernel is the fastest,
+# but torch plans it anew for every length, which others measured as tens of milliseconds of the host, and prompts come
+# in all lengths. The flash kernel costs a prompt a few hundredths of its time. `loadtest.gpu.dense_rows` measures both.
 BACKENDS = [
     SDPBackend.FLASH_ATTENTION,
     SDPBackend.CUDNN_ATTENTION,

@@ -128,12 +128,20 @@ class CudaIpcFetcher:
                 mapped = self._source()
             except TransportFailed as failure:
                 return TransportFailed(failure.reason)
-            pairs = copy.pairs[start : start + window]
-            with torch.inference_mode(), self._queue.order():
-                found = self._read(mapped.carry(pairs))
+            found = self._carry(mapped, copy.pairs[start : start + window])
+            if isinstance(found, TransportFailed):
+                return found
             if mismatch := copy.check(found):
                 return mismatch
         return None
+
+    def _carry(self, mapped: Mapped, pairs: Sequence[Pair]) -> list[int] | TransportFailed:
+        with torch.inference_mode(), self._queue.order():
+            try:
+                return self._read(mapped.carry(pairs))
+            except (DriverError, torch.OutOfMemoryError):
+                self._queue.wait()  # of what was launched before: once the thread leaves, its blocks are given away
+                return TransportFailed("the device refuses the copy")
 
     def _sample(self, num_blocks: int) -> float:
         with torch.inference_mode(), self._queue.order():

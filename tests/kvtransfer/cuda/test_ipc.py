@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from common.cache.driver import HANDLE_BYTES
+from common.cache.driver import HANDLE_BYTES, DriverError
 from common.types.errors import StartupError
 from common.types.ids import AttemptId
 from common.types.kv import BlockRef, Pair
@@ -18,6 +18,7 @@ from tests.cache.fake_driver import FakeDriver, FakeMachine
 from tests.kvtransfer.carriers import EPOCH, FETCHER_EPOCH
 from tests.kvtransfer.cuda.devices import (
     DeviceGate,
+    FakeQueue,
     IpcPair,
     device_pairs,
     device_pool,
@@ -170,6 +171,28 @@ async def test_a_handle_that_does_not_open_is_a_failure_with_its_reason(code: in
     with pytest.raises(TransportFailed, match=reason):
         await CudaIpcFetcher.connect(lender.endpoint(), hello_to(lender, own), own)
     await lender.close()
+
+
+async def test_a_copy_that_the_driver_refuses_is_left_only_once_the_device_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with lending_over_ipc(apart=True) as pair:
+        waits: list[int] = []
+        done: list[int] = []
+        copy = FakeDriver.copy
+
+        def refused(driver: FakeDriver, target: int, source: int, num_bytes: int, stream: int) -> None:
+            if done:
+                raise DriverError("cuMemcpyAsync", 719)
+            done.append(num_bytes)
+            copy(driver, target, source, num_bytes, stream)
+
+        monkeypatch.setattr(FakeDriver, "copy", refused)
+        monkeypatch.setattr(FakeQueue, "wait", lambda queue: waits.append(len(done)))
+        with pytest.raises(TransportFailed, match="refuses the copy"):
+            await pair.fetcher.fetch(ATTEMPT, device_pairs(pair.source, (1, 5), (0, 2)))
+        assert waits == [1]
+        assert pair.fetcher.in_flight(ATTEMPT) == 0
 
 
 async def test_within_one_process_the_driver_opens_nothing() -> None:
