@@ -19,7 +19,7 @@ from common.engine.draw import draw
 from common.engine.plan import Sampled, SampleRow
 from common.engine.sampler import token_logprobs
 from common.engine.stage import Array, Stage
-from common.kernels.choosing import Choosing, SeenTokens, choosing
+from common.kernels.choosing import Choosing, choosing
 from common.kernels.reference.logprobs import Logprobs
 from common.types.sampling import TokenLogprobs
 
@@ -61,12 +61,6 @@ class DeviceSampler:
         token = torch.zeros(1, dtype=torch.int64, device=self._stage.device)
         for num_top in NUM_TOP:
             self._kernels.logprobs(logits, token, num_top)
-        for count in (1, 16, 17):  # one, a multiple of 16 and any other number are compiled each by itself
-            places = torch.zeros(count, dtype=torch.int64, device=self._stage.device)
-            numbers = torch.ones(count, device=self._stage.device)
-            self._kernels.add_bias(logits, places, places, numbers)
-            self._kernels.penalise(logits, SeenTokens(places, places, *(numbers for _ in range(4))))
-            self._kernels.exclude(logits, places, places)
         device_adjust.close(self._kernels, self._stage, logits, [0], np.zeros((1, 1), dtype=np.int32))
 
     def choose(

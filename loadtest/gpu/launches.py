@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from common.engine.device_sampler import NUM_TOP
 from common.kernels import adjust_logits, copy_blocks, logprobs, token_mask
 from common.kernels.add_rms_norm import add_rms_norm
 from common.kernels.batch import Batch
@@ -154,4 +155,5 @@ def _adjust() -> None:
 
 
 def _logprobs() -> None:
-    logprobs.logprobs(_floats(8, _VOCABULARY), _ids(8), 20)
+    for num_top in NUM_TOP:
+        logprobs.logprobs(_floats(8, _VOCABULARY), _ids(8), num_top)
