@@ -30,6 +30,7 @@ FAKES = (
     "tests/engine/test_device_runner.py",
     "tests/engine/test_device_boot.py",
     "tests/engine/test_device_rows.py",
+    "tests/engine/test_device_answers.py",
     "tests/engine/test_device_sampler.py",
     "tests/engine/test_device_kv_types.py",
 )
