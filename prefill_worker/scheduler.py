@@ -98,12 +98,19 @@ class PrefillScheduler:
         plan, self._planned = make_plan(takes, final_blocks=final_blocks, events=events)
         return plan
 
+    def summed(self, plan: StepPlan, checksums: tuple[int, ...]) -> tuple[Event, ...]:
+        """Blocks of the step that runs are final before its tokens are chosen: fetchers copy them meanwhile."""
+        self._note(plan, checksums)
+        events: list[Event] = []
+        for sequence, work in zip(self._planned or (), plan.works, strict=True):
+            events += self._announce(self._runs[sequence.attempt.id], sequence.num_computed + len(work.token_ids))
+        return tuple(events)
+
     def commit(self, plan: StepPlan, result: StepResult, now: float) -> tuple[Event, ...]:
         sequences, self._planned = self._planned or [], None
         self._tables.pool.now = now
         self._pace.note(plan.num_tokens, result.seconds)
-        for block, checksum in zip(plan.final_blocks, result.checksums, strict=True):
-            self._checksums[block] = (self._tables.pool.generation(block), checksum)
+        self._note(plan, result.checksums)
         drawn = drawn_tokens(plan, result, self.limits.max_model_tokens)
         scores = result.scores or ((),) * len(plan.works)
         events: list[Event] = []
@@ -117,7 +124,7 @@ class PrefillScheduler:
             self._tables.publish(sequence, merge=not run.lend)
             if work.score_ids and (fresh := new_scores(sequence, work, scores[place])):
                 events.append(PromptScores(run.id, fresh))
-            events += self._announce(run)
+            events += self._announce(run, sequence.num_computed)
             if not sequence.num_remaining:
                 events += self._end(run, tuple(tokens), now)
         return (*events, *self._tables.changes())
@@ -172,7 +179,7 @@ class PrefillScheduler:
         self._running[run.id] = self._waiting.pop(run.id)
         run.started = now
         events.append(Started(run.id, sequence.num_computed, now - run.since))
-        events += self._announce(run)
+        events += self._announce(run, sequence.num_computed)
         return True
 
     def _num_final(self, run: Run, num_computed: int) -> int:
@@ -191,9 +198,14 @@ class PrefillScheduler:
         generation, checksum = self._checksums.get(block, (0, 0))
         return BlockRef(block, generation, checksum) if generation == self._tables.pool.generation(block) else None
 
-    def _announce(self, run: Run) -> list[Event]:
+    def _note(self, plan: StepPlan, checksums: tuple[int, ...]) -> None:
+        for block, checksum in zip(plan.final_blocks, checksums, strict=True):
+            self._checksums[block] = (self._tables.pool.generation(block), checksum)
+
+    def _announce(self, run: Run, num_computed: int) -> list[Event]:
+        """What of it has become final and was not announced, with so many tokens computed."""
         first = len(run.refs)
-        for block in run.sequence.blocks[first : self._num_final(run, run.sequence.num_computed)]:
+        for block in run.sequence.blocks[first : self._num_final(run, num_computed)]:
             ref = self._ref(block)
             if ref is None:
                 break

@@ -19,6 +19,7 @@ from common.engine.limits import Limits
 from common.engine.loop import EngineLoop, OnEvents, Scheduler
 from common.engine.masks import Masks
 from common.engine.placement import parse_cores, settle_thread
+from common.engine.plan import StepPlan
 from common.engine.runner import Runner
 from common.engine.sizing import CPU_SHARE, choose_num_blocks, describe_pool
 from common.engine.tables import BlockTables
@@ -115,7 +116,11 @@ def boot(
     storage = ground.make_storage(layout, num_blocks, room) if ground else KVStorage(layout, num_blocks, CPU, room)
     compiler = _load_compiler(folder, model, voice.say)
     masks = None if compiler is None else Masks(compiler, _num_mask_threads(config.device, machine))
-    runner = ground or Runner(decoder, storage, masks)
+
+    def on_sums(plan: StepPlan, checksums: tuple[int, ...]) -> None:
+        loop.summed(plan, checksums)
+
+    runner = ground or Runner(decoder, storage, masks, on_sums)
     tables = BlockTables.create(num_blocks, layout.block_tokens, config.cache_key.encode(), fingerprint)
 
     def prepare() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from common.engine.messages import Command, EngineLoad, Event, Reserved
 from common.engine.placement import give_way
@@ -32,6 +32,13 @@ class Scheduler(Protocol):
     def learn(self, num_tokens: int, seconds: float) -> None: ...
 
     def load(self) -> EngineLoad: ...
+
+
+@runtime_checkable
+class Announcer(Protocol):
+    """A scheduler that has something to say of blocks as soon as they are final."""
+
+    def summed(self, plan: StepPlan, checksums: tuple[int, ...]) -> tuple[Event, ...]: ...
 
 
 class EngineLoop:
@@ -75,6 +82,11 @@ class EngineLoop:
     def post(self, command: Command) -> None:
         """From any thread; taken before the next step is planned."""
         self._commands.put(command)
+
+    def summed(self, plan: StepPlan, checksums: tuple[int, ...]) -> None:
+        """On the engine thread, from within the step: its final blocks need not wait for its tokens."""
+        if isinstance(self._scheduler, Announcer) and (events := self._scheduler.summed(plan, checksums)):
+            self._on_events(events)
 
     def load(self) -> EngineLoad:
         """From any thread: as it was after the last step."""

@@ -3,6 +3,7 @@
 Owns the way from a plan to tensors and back. Knows nothing of sequences, of who owns a block, or of why.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from time import perf_counter
@@ -23,13 +24,23 @@ from common.types.sampling import TokenLogprobs
 if TYPE_CHECKING:  # what constrains needs packages that choosing does without
     from common.engine.masks import Masks
 
+OnSums = Callable[[StepPlan, tuple[int, ...]], None]
+"""Hears the checksums of a plan's final blocks before the plan's tokens are chosen."""
+
 
 class Runner:
     """One model over one pool of KV. One thread uses it."""
 
-    def __init__(self, decoder: Decoder, storage: KVStorage, masks: "Masks | None" = None) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        storage: KVStorage,
+        masks: "Masks | None" = None,
+        on_sums: OnSums = lambda plan, checksums: None,
+    ) -> None:
         self._decoder = decoder
         self._storage = storage
+        self._on_sums = on_sums
         self._batcher = Batcher(storage.layout.block_tokens, decoder.device)
         self._sampler = Sampler(masks)
 
@@ -48,9 +59,14 @@ class Runner:
             batch = batch if drawn_from is None else replace(batch, wanted=drawn_from)
         launched = perf_counter()
         hidden = self._decoder.forward(batch, self._storage.tensor)
+        computed = perf_counter()
+        checksums = tuple(self._checksum(block) for block in plan.final_blocks)
+        if checksums:
+            self._on_sums(plan, checksums)
+        summed = perf_counter()
         rows = hidden if not scored or drawn_from is None else hidden[drawn_from]
         sampled = self._sampler.choose(self._decoder.ranked(rows), places, plan.rows) if works else ()
-        kernel_s = perf_counter() - launched
+        kernel_s = perf_counter() - launched - (summed - computed)
         scores: tuple[tuple[TokenLogprobs, ...], ...] = ()
         if scored:
             firsts = np.cumsum([0, *batch.q_lens]).tolist()
@@ -58,7 +74,6 @@ class Runner:
                 score(self._decoder, work, hidden[first:end])
                 for work, (first, end) in zip(plan.works, pairwise(firsts), strict=True)
             )
-        checksums = tuple(self._checksum(block) for block in plan.final_blocks)
         return StepResult(sampled, perf_counter() - began, scores, checksums, kernel_s)
 
     def _checksum(self, block: int) -> int:

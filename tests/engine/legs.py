@@ -32,6 +32,7 @@ from common.engine.messages import (
     Submit,
     SubmitLocal,
 )
+from common.engine.plan import StepPlan
 from common.engine.runner import Runner
 from common.engine.tables import BlockTables
 from common.models.decoder import Decoder
@@ -61,7 +62,8 @@ class Leg:
         self.storage = KVStorage(model.layout(block_tokens, "tiny"), num_blocks)
         self.storage.tensor.fill_(float("nan"))  # whoever reads what was never written shows it
         self.tables = BlockTables.create(num_blocks, block_tokens, KEY, "tiny")
-        self.runner = Runner(model, self.storage)
+        self.early: list[Event] = []
+        self.runner = Runner(model, self.storage, on_sums=self._summed)
         limits = Limits(token_budget, max_sequences, model.config.max_tokens)
         self.scheduler: Scheduler = DecodeScheduler(limits, self.tables)
         if prefill:
@@ -79,9 +81,15 @@ class Leg:
         if plan is None:
             return None
         self.num_steps += 1
-        events = plan.events + self.scheduler.commit(plan, self.runner.run(plan), self.now)
+        result = self.runner.run(plan)
+        events = (*plan.events, *self.early, *self.scheduler.commit(plan, result, self.now))
+        self.early.clear()
         self.tables.pool.check()
         return events
+
+    def _summed(self, plan: StepPlan, checksums: tuple[int, ...]) -> None:
+        if isinstance(self.scheduler, PrefillScheduler):
+            self.early += self.scheduler.summed(plan, checksums)
 
     def check_empty(self) -> None:
         """Every block came back."""

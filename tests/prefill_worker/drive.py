@@ -44,7 +44,8 @@ class Lending:
 class Drive:
     """One scheduler, one fake model, and the truth."""
 
-    def __init__(self, limits: Limits, num_blocks: int, block_tokens: int = 4) -> None:
+    def __init__(self, limits: Limits, num_blocks: int, block_tokens: int = 4, *, sums_early: bool = False) -> None:
+        self.sums_early = sums_early
         self.tables = tables(num_blocks, block_tokens)
         self.scheduler = PrefillScheduler(limits, self.tables, "layout")
         self.runner = FakeRunner(block_tokens)
@@ -75,7 +76,10 @@ class Drive:
         assert len(plan.works) <= self.scheduler.limits.max_sequences
         self.take(plan.events)
         self.now += 0.5
-        self.take(self.scheduler.commit(plan, self.runner.run(plan), self.now))
+        result = self.runner.run(plan)
+        if self.sums_early and plan.final_blocks:
+            self.take(self.scheduler.summed(plan, result.checksums))
+        self.take(self.scheduler.commit(plan, result, self.now))
         self.tables.pool.check()
         self.intact()
         return plan

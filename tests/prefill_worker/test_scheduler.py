@@ -51,6 +51,35 @@ def test_first_tokens_come_with_the_seal_in_one_batch() -> None:
     assert kinds[:3] == [BlocksReady, FirstTokens, Sealed]
 
 
+def test_blocks_are_announced_before_the_tokens_of_their_step_are_chosen() -> None:
+    drive = Drive(limits(token_budget=12), num_blocks=16)
+    drive.submit(attempt("a", range(14)))
+    drive.submit(attempt("kept", range(50, 53)), lend=False)
+    announced: list[int] = []
+    while (plan := drive.scheduler.plan(1.0)) is not None:
+        drive.take(plan.events)
+        result = drive.runner.run(plan)
+        events = drive.scheduler.summed(plan, result.checksums) if plan.final_blocks else ()
+        assert all(isinstance(event, BlocksReady) for event in events)
+        announced += [len(event.refs) for event in events if isinstance(event, BlocksReady)]
+        drive.take(events)
+        after = drive.scheduler.commit(plan, result, 2.0)
+        assert not any(isinstance(event, BlocksReady) for event in after), "nothing is announced twice"
+        drive.take(after)
+    assert announced == [2, 2], "full blocks of each chunk; with the last one all of them"
+
+
+def test_an_attempt_that_fails_after_its_blocks_were_announced_is_refused() -> None:
+    drive = Drive(limits(), num_blocks=8, sums_early=True)
+    lending = drive.submit(attempt("a", range(6)))
+    drive.runner.fails.add("a")
+    drive.step()
+    assert len(lending.refs) == 2
+    assert lending.refused is not None
+    assert lending.manifest is None
+    drive.empty()
+
+
 def test_nothing_lent_is_nothing_kept() -> None:
     drive = Drive(limits(), num_blocks=8)
     lending = drive.submit(attempt("a", range(9), sampling=Sampling(max_tokens=1)), lend=False)

@@ -27,7 +27,8 @@ def disturb(drive: Drive, random: Random, number: int) -> None:
 def test_any_interleaving_gives_right_tokens_and_whole_loans(seed: int) -> None:
     random = Random(seed)
     max_sequences = random.choice((3, 6))
-    drive = Drive(Limits(random.randint(max_sequences + 1, 30), max_sequences, 60), random.choice((12, 20, 60)))
+    limits = Limits(random.randint(max_sequences + 1, 30), max_sequences, 60)
+    drive = Drive(limits, random.choice((12, 20, 60)), sums_early=seed % 2 == 1)
     for number in range(80):
         if random.random() < 0.6:
             disturb(drive, random, number)
@@ -47,7 +48,7 @@ def test_any_interleaving_gives_right_tokens_and_whole_loans(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(15))
 def test_dropping_everything_at_any_moment_gives_every_block_back(seed: int) -> None:
     random = Random(500 + seed)
-    drive = Drive(Limits(12, 5, 60), num_blocks=16)
+    drive = Drive(Limits(12, 5, 60), num_blocks=16, sums_early=seed % 2 == 1)
     for number in range(random.randrange(40)):
         disturb(drive, random, number)
         if random.random() < 0.6:
