@@ -1,11 +1,12 @@
-"""Prefill workers as seen from here: one channel each for control, and the puller for bytes.
+"""Prefill workers as seen from here: one channel each for control, a near line if it is near, the puller for bytes.
 
 A lender that cannot be reached, or answers for another epoch, is lost; one that answers "gone" has refused.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import grpc
@@ -20,8 +21,11 @@ from common.types.ids import AttemptId
 from common.types.kv import BlockRef, Manifest
 from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
+from decode_worker.near_lines import LineLost, LineRefused, NearLines
+from kvtransfer.near.frames import NEAR
 from kvtransfer.pull import Endpoint, FetchReport, Puller, TransportFailed
 from kvtransfer.transports.contract import ChecksumMismatch, Pair
+from kvtransfer.transports.pools import Pool
 
 VERDICTS = {
     kvtransfer_pb2.VERDICT_RELEASED: Verdict.RELEASED,
@@ -50,8 +54,9 @@ class LenderRefused(Exception):
 class Lenders:
     """Channels and transports to prefill workers, made on first use and kept."""
 
-    def __init__(self, puller: Puller, epoch: int, timeouts: Timeouts, dial: Dial) -> None:
+    def __init__(self, puller: Puller, own: Pool, epoch: int, timeouts: Timeouts, dial: Dial) -> None:
         self._dial = dial
+        self._near: NearLines[LoanSource] = NearLines(own, epoch, timeouts.dead_s)
         self._puller = puller
         self._epoch = epoch
         self._timeouts = timeouts
@@ -77,28 +82,52 @@ class Lenders:
             fetcher_epoch=self._epoch,
             num_skip_blocks=num_skip_blocks,
         )
-        call = self._stub(source).Fetch(request)
         try:
-            async for response in call:
-                if response.WhichOneof("event") == "sealed":
-                    yield convert_kv.manifest_from_proto(response.sealed)
-                else:
-                    yield response.ready.first_block, convert_kv.block_refs_from_proto(response.ready.blocks)
+            async with aclosing(self._responses(source, request)) as responses:
+                async for response in responses:
+                    if response.WhichOneof("event") == "sealed":
+                        yield convert_kv.manifest_from_proto(response.sealed)
+                    else:
+                        yield response.ready.first_block, convert_kv.block_refs_from_proto(response.ready.blocks)
         except grpc.aio.AioRpcError as error:
             raise _lost_or_refused(error) from error
-        except InvalidRequest as error:
-            raise LenderRefused("the lender's answer cannot be read") from error
+        except (InvalidRequest, LineRefused) as error:
+            raise LenderRefused("the lender refused, or its answer cannot be read") from error
         except asyncio.CancelledError:
             if _is_ending():
                 raise
             raise LenderLost("it was forgotten") from None
+
+    async def _responses(
+        self, source: LoanSource, request: kvtransfer_pb2.FetchRequest
+    ) -> AsyncGenerator[kvtransfer_pb2.FetchResponse, None]:
+        """Over the near line; over gRPC where there is none, or all of it again when it ended. Repeats do no harm."""
+        if self._near.stands(source):
+            try:
+                async with aclosing(self._near.fetch(source, request)) as responses:
+                    async for response in responses:
+                        yield response
+                    return
+            except LineLost:
+                if source not in self._lines:
+                    raise LenderLost("it was forgotten") from None
+        call = self._stub(source).Fetch(request)
+        try:
+            async for response in call:
+                yield response
         finally:
             call.cancel()
 
     async def landed(self, source: LoanSource, id: AttemptId) -> Verdict | None:
         """Asks until answered, `landed_tries` times; None when no answer came."""
         request = kvtransfer_pb2.LandedRequest(attempt=convert.attempt_id_to_proto(id), epoch=source.epoch)
-        for _ in range(self._timeouts.landed_tries):
+        num_tries = self._timeouts.landed_tries
+        if self._near.stands(source):
+            verdict = await self._near.landed(source, request, self._timeouts.landed_s)
+            if verdict is not None:
+                return VERDICTS.get(verdict, Verdict.GONE)
+            num_tries = max(1, num_tries - 1)
+        for _ in range(num_tries):
             try:
                 response = await self._stub(source).Landed(request, timeout=self._timeouts.landed_s)
             except grpc.aio.AioRpcError as error:
@@ -123,7 +152,10 @@ class Lenders:
         try:
             response = await self._stub(source).Renew(request, timeout=patience_s)
         except grpc.aio.AioRpcError as error:
-            return False if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED else None
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return False
+            self._near.cut(source)
+            return None
         except asyncio.CancelledError:
             if _is_ending():
                 raise
@@ -145,6 +177,7 @@ class Lenders:
         """This boot of the lender is gone: its connections are ended, its address may serve another boot."""
         await self._puller.forget(self._endpoint(source))
         line = self._lines.pop(source, None)
+        await self._near.forget(source)
         if line is not None:
             await line[0].close(grace=None)
 
@@ -160,6 +193,7 @@ class Lenders:
 
     async def close(self) -> None:
         await self._puller.close()
+        await self._near.close()
         for channel, _ in self._lines.values():
             await channel.close(grace=None)
 
@@ -173,7 +207,11 @@ class Lenders:
             if _is_ending():
                 raise
             raise TransportFailed("the lender was forgotten") from None
-        return response.layout_fingerprint, [(t.transport, t.endpoint, t.ticket) for t in response.transports]
+        offers = [(t.transport, t.endpoint, t.ticket) for t in response.transports]
+        for name, endpoint, ticket in offers:
+            if name == NEAR:
+                await self._near.open(source, source.epoch, endpoint, ticket)
+        return response.layout_fingerprint, offers
 
     def _endpoint(self, source: LoanSource) -> Endpoint:
         return Endpoint(source.address, source.epoch, lambda: self._describe(source))

@@ -42,7 +42,7 @@ class DecodeSide:
         self._traces = traces
         way = partial(connect, tls=dial.tls)
         puller = Puller(pool, epoch, transports=transports, stall_s=timeouts.dead_s, warn=_log.warning, connect=way)
-        self._lenders = Lenders(puller, epoch, timeouts, dial)
+        self._lenders = Lenders(puller, pool, epoch, timeouts, dial)
         self._decoding = Decoding(post, self._lenders, layout, timeouts, on_overdue, traces)
         self._epoch = epoch
         self._timeouts = timeouts

@@ -89,8 +89,10 @@ class Lending:
         return alive
 
     def landed(self, id: AttemptId) -> Verdict:
+        """What a yes brings about waits until it is on its way: the engine would get in before it."""
         verdict, actions = self._lender.landed(id)
-        self._perform(actions)
+        if actions:
+            asyncio.get_running_loop().call_soon(self._perform, actions)
         return verdict
 
     def lends(self, id: AttemptId, block: int, generation: int) -> bool:
@@ -104,14 +106,14 @@ class Lending:
             if loan is None or run is None:
                 raise StaleAttempt("the loan is gone")
             run.changed.clear()
+            if loan.manifest is not None:  # it names the blocks that have not been sent yet, too
+                yield loan.manifest
+                return
             if cursor < len(loan.refs):
                 fresh = list(loan.refs[cursor:])
                 yield cursor, fresh
                 cursor += len(fresh)
                 continue
-            if loan.manifest is not None:
-                yield loan.manifest
-                return
             await run.changed.wait()
 
     def on_events(self, events: tuple[Event, ...]) -> None:

@@ -10,15 +10,20 @@ from baton.v1 import kvtransfer_pb2, kvtransfer_pb2_grpc, prefill_pb2, prefill_p
 from common.engine.messages import Command, Event
 from common.net.tls import TlsFiles
 from common.obs.traces import NoTraces, Traces
+from common.types.errors import StartupError
 from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
+from kvtransfer.near.door import NearDoor
 from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.table import lending_transports, start_all
+from prefill_worker.answers import LoanAnswers
 from prefill_worker.lending import Lending
 from prefill_worker.service_prefill import PrefillService
 from prefill_worker.service_transfer import TransferService
 
 _log = logging.getLogger("baton.handoff")
+ON_ONE_HOST = {"shm", "cuda_ipc"}
+"""Transports over unix sockets: where one of them is wanted, near lines are too."""
 
 
 class PrefillSide:
@@ -43,6 +48,10 @@ class PrefillSide:
         self._lending = Lending(post, timeouts)
         self._pool = pool
         self._epoch = epoch
+        self._answers = LoanAnswers(self._lending, epoch)
+        self._near: NearDoor | None = None
+        if ON_ONE_HOST & {*transports}:
+            self._near = NearDoor(pool, epoch, self._answers, runtime_dir=runtime_dir)
         self._transports = lending_transports(
             transports,
             pool,
@@ -57,11 +66,18 @@ class PrefillSide:
 
     async def start(self) -> None:
         self._transports = await start_all(self._transports, _log.warning)
+        if self._near is not None:
+            try:
+                await self._near.start()
+            except StartupError:
+                await self._close_transports()
+                raise
 
     def register(self, server: grpc.aio.Server) -> None:
         prefill = PrefillService(self._lending, self._epoch, self._traces)
         prefill_pb2_grpc.add_PrefillServicer_to_server(prefill, server)
-        transfer = TransferService(self._lending, self._transports, self._epoch, self._pool.layout)
+        offers = self._transports if self._near is None else (*self._transports, self._near)
+        transfer = TransferService(self._lending, self._answers, offers, self._epoch, self._pool.layout)
         kvtransfer_pb2_grpc.add_KVTransferServicer_to_server(transfer, server)
 
     def service_names(self) -> tuple[str, ...]:
@@ -98,6 +114,11 @@ class PrefillSide:
         return FetchTotals()
 
     async def close(self) -> None:
+        if self._near is not None:
+            await self._near.close()
+        await self._close_transports()
+        await asyncio.to_thread(self._traces.close)
+
+    async def _close_transports(self) -> None:
         for transport in self._transports:
             await transport.close()
-        await asyncio.to_thread(self._traces.close)

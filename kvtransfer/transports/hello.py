@@ -19,7 +19,7 @@ WELCOME = struct.Struct("<8sHHIQQH6x")
 class Refusal(IntEnum):
     """Why a lender does not serve; the number is what travels."""
 
-    VERSION = 2
+    VERSION = 1
     TICKET = 2
     EPOCH = 3
     LAYOUT = 4

@@ -101,13 +101,15 @@ def attempt(number: int = 1, num_tokens: int = 10, request: str = "r-1") -> Atte
 
 
 class Counter(grpc.aio.ServerInterceptor):
-    """Counts how often a lender was asked to describe itself."""
+    """Counts how often a lender was asked to describe itself, and notes which methods were called at all."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.num_asked = 0
+        self.methods: set[str] = set()
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        self.methods.add(handler_call_details.method.rpartition("/")[2])
         if handler_call_details.method.endswith("/Describe"):
             self.num_asked += 1
             self.asked.set()

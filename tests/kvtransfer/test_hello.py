@@ -81,4 +81,5 @@ def test_a_later_lender_may_refuse_but_not_welcome() -> None:
 
 def test_every_refusal_has_a_text() -> None:
     assert len({refusal_text(refusal) for refusal in Refusal}) == len(Refusal)
+    assert len(Refusal.__members__) == len(Refusal), "each has a number of its own"
     assert "unknown" in refusal_text(250)
