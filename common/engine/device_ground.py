@@ -24,6 +24,7 @@ from common.engine.static_batch import StaticBatch
 from common.engine.voice import Voice
 from common.engine.warm_up import largest_steps
 from common.kernels.batch import Batch
+from common.kernels.toolchain import check_launches
 from common.models.decoder import Decoder
 from common.types.device import Device
 from common.types.errors import StartupError
@@ -165,6 +166,7 @@ def cuda_ground(where: Device, voice: Voice) -> DeviceGround:
         driver = CudaDriver(where.index)
     except (OSError, DriverError) as error:
         raise StartupError("CUDA's driver cannot be used", "See what nvidia-smi says") from error
+    check_launches()
     return DeviceGround(lambda: CudaStage(device), driver, CudaMeter(device), voice)
 
 
