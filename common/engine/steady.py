@@ -5,9 +5,8 @@ has read its tensors by the time it ends.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-import numpy as np
+import torch
 
 from common.engine.plan import Work
 from common.kernels.batch import Batch
@@ -21,26 +20,41 @@ class Steady:
         self._block_tokens = block_tokens
         self._keys = [work.key for work in works]
         self._starts = [work.start for work in works]
-        self._token_ids, self._positions = batch.token_ids.numpy(), batch.positions.numpy()
-        self._blocks, self._offsets = batch.slot_blocks.numpy(), batch.slot_offsets.numpy()
-        self._kv_lens, self._tables = batch.kv_lens.numpy(), batch.block_tables.numpy()
+        self._token_ids, self._positions = _view(batch.token_ids), _view(batch.positions)
+        self._blocks, self._offsets = _view(batch.slot_blocks), _view(batch.slot_offsets)
+        self._kv_lens, self._tables = _view(batch.kv_lens), _view(batch.block_tables)
+        self._width = batch.block_tables.shape[1]
 
     def move(self, works: Sequence[Work]) -> Batch | None:
         """None where these are not the same sequences, each a token further, or where a table grows wider."""
         starts, lens = [work.start for work in works], [start + 1 for start in self._starts]
         if starts != lens or [work.key for work in works] != self._keys:
             return None
-        width = self._tables.shape[1]
-        begun = [row for row, start in enumerate(starts) if not start % self._block_tokens]
-        if any(starts[row] // self._block_tokens >= width for row in begun):
+        size, width = self._block_tokens, self._width
+        begun = [row for row, start in enumerate(starts) if not start % size]
+        if any(starts[row] // size >= width for row in begun):
             return None
         self._starts = starts
         for row in begun:
-            place = starts[row] // self._block_tokens
+            place = starts[row] // size
             self._tables[row, place] = self._blocks[row] = works[row].blocks[place]
-        self._token_ids[:] = [work.token_ids[0] for work in works]
-        self._positions[:] = starts
-        np.add(self._positions, 1, out=self._kv_lens)
-        np.remainder(self._positions, self._block_tokens, out=self._offsets)
-        self._batch = replace(self._batch, host_kv_lens=tuple([start + 1 for start in starts]))
+        # one by one: after a step nothing of this is in a cache, and numpy's way to a loop is long
+        for row, start in enumerate(starts):
+            self._token_ids[row] = works[row].token_ids[0]
+            self._positions[row] = start
+            self._kv_lens[row] = start + 1
+            self._offsets[row] = start % size
+        self._batch = self._moved(tuple([start + 1 for start in starts]))
         return self._batch
+
+    def _moved(self, kv_lens: tuple[int, ...]) -> Batch:
+        """The same tensors."""
+        old = self._batch
+        return Batch(
+            old.token_ids, old.positions, old.slot_blocks, old.slot_offsets, old.query_starts, old.kv_lens,
+            old.block_tables, old.q_lens, kv_lens, old.num_decode, old.wanted,
+        )  # fmt: skip
+
+
+def _view(tensor: torch.Tensor) -> memoryview:
+    return tensor.numpy().data

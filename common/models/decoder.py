@@ -100,8 +100,8 @@ class Decoder:
             return self._kernels.linear(hidden_rows, self._parameters.head, None).float()
 
     def ranked(self, hidden_rows: torch.Tensor) -> Logits:
-        """The same with the best of each row, on the host."""
-        return Logits.of(self.logits(hidden_rows)) if self._native is None else self._native.logits(hidden_rows)
+        """The same with the best of each row, on the host; good until the next call."""
+        return Logits.of(self.logits(hidden_rows)) if self._native is None else self._native.ranked(hidden_rows)
 
     def _pack(self) -> NativeStack | None:
         """All layers as one native op where there are native kernels; the parameters are emptied into it.

@@ -6,6 +6,7 @@ Owns the packed weights and the memory a step works in. Knows nothing of configu
 import ctypes
 import weakref
 from collections.abc import Sequence
+from ctypes import byref
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,6 +68,17 @@ class StackShape:
         return even and self.head_dim <= MAX_HEAD_DIM and group <= MAX_GROUP
 
 
+class Ranking:
+    """Where a product leaves logits and the best of each row."""
+
+    def __init__(self, num_rows: int, vocab: int) -> None:
+        values = torch.empty(num_rows, vocab)
+        best, peaks = np.empty(num_rows, dtype=np.int64), np.empty(num_rows, dtype=np.float32)
+        self.num_rows = num_rows
+        self.logits = Logits(values, best, peaks)
+        self.pointers = values.data_ptr(), best.ctypes.data, peaks.ctypes.data
+
+
 class NativeStack:
     """One thread uses it. The weights it is given are emptied, except for the embedding and a head tied to it."""
 
@@ -119,40 +131,46 @@ class NativeStack:
             sin=rope[1].data_ptr(),
             num_positions=len(rope[0]),
         )
-        self._pointer = library.baton_stack_new(ctypes.byref(self._model))
+        self._pointer = library.baton_stack_new(byref(self._model))
+        self._hidden, self._vocab = embedding.shape[1], embedding.shape[0]
+        self._kv: weakref.ref[torch.Tensor] | None = None
+        self._batch: Batch | None = None
+        self._ranking = Ranking(0, self._vocab)
         weakref.finalize(self, library.baton_stack_free, self._pointer).atexit = False  # as in `team.py`
 
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
         """`[R, hidden_size]`, the wanted rows, normed: bfloat16 for such weights, otherwise float32."""
-        out = torch.empty(batch.num_wanted, self._model.hidden, dtype=self._hidden_dtype)
-        if kv.dtype != self._dtype:
-            raise ValueError("the pool has another dtype than the weights")
-        step, pool = step_of(batch), pool_of(kv)
-        team = self._team.pointer()
+        if self._kv is None or kv is not self._kv():
+            if kv.dtype != self._dtype:
+                raise ValueError("the pool has another dtype than the weights")
+            self._kv, self._pool = weakref.ref(kv), pool_of(kv)
+        if self._batch is None or not _same_tensors(batch, self._batch):
+            self._step = step_of(batch)
+        self._batch = batch
+        out = torch.empty(batch.num_wanted, self._hidden, dtype=self._hidden_dtype)
         if self._library.baton_stack_forward(
-            self._pointer, team, ctypes.byref(step), ctypes.byref(pool), out.data_ptr()
+            self._pointer, self._team.pointer(), byref(self._step), byref(self._pool), out.data_ptr()
         ):
             raise IndexError("the batch names a token, a position, a row or a block that does not exist")
         return out
 
     def logits(self, rows: torch.Tensor) -> Logits:
         """`[R, hidden_size] -> [R, vocab_size]` float32, and the best of each row."""
+        return self._rank(rows, Ranking(len(rows), self._vocab))
+
+    def ranked(self, rows: torch.Tensor) -> Logits:
+        """The same in memory that the next call uses again."""
+        if len(rows) != self._ranking.num_rows:
+            self._ranking = Ranking(len(rows), self._vocab)
+        return self._rank(rows, self._ranking)
+
+    def _rank(self, rows: torch.Tensor, to: Ranking) -> Logits:
         rows = rows.contiguous()
-        num_rows = len(rows)
-        out = torch.empty(num_rows, self._model.vocab)
-        best, peaks = np.empty(num_rows, dtype=np.int64), np.empty(num_rows, dtype=np.float32)
         self._library.baton_linear(
-            self._team.pointer(),
-            self._model.dtype,
-            rows.data_ptr(),
-            rows.stride(0),
-            num_rows,
-            ctypes.byref(self._head),
-            out.data_ptr(),
-            best.ctypes.data,
-            peaks.ctypes.data,
-        )
-        return Logits(out, best, peaks)
+            self._team.pointer(), DTYPES[self._dtype], rows.data_ptr(), self._hidden, to.num_rows, byref(self._head),
+            *to.pointers,
+        )  # fmt: skip
+        return to.logits
 
     def _floats(self, tensor: torch.Tensor) -> int:
         """A float32 copy that lives as long as this, padded so that it can be read sixteen at a time."""
@@ -160,6 +178,21 @@ class NativeStack:
         copy = torch.nn.functional.pad(flat, (0, -len(flat) % PANEL)).contiguous()
         self._kept.append(copy)
         return copy.data_ptr()
+
+
+def _same_tensors(batch: Batch, other: Batch) -> bool:
+    """Most decode steps are the one before with its tensors moved on in place: pointers to them stay good."""
+    return (
+        batch.token_ids is other.token_ids
+        and batch.positions is other.positions
+        and batch.slot_blocks is other.slot_blocks
+        and batch.slot_offsets is other.slot_offsets
+        and batch.query_starts is other.query_starts
+        and batch.kv_lens is other.kv_lens
+        and batch.block_tables is other.block_tables
+        and batch.wanted is other.wanted
+        and batch.num_decode == other.num_decode
+    )
 
 
 def _unpacked(layer: LayerWeights) -> tuple[Unpacked, ...]:
