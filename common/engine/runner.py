@@ -65,8 +65,9 @@ class Runner:
             self._on_sums(plan, checksums)
         summed = perf_counter()
         rows = hidden if not scored or drawn_from is None else hidden[drawn_from]
-        sampled = self._sampler.choose(self._decoder.ranked(rows), places, plan.rows) if works else ()
-        kernel_s = perf_counter() - launched - (summed - computed)
+        ranked = self._decoder.ranked(rows) if works else None
+        kernel_s = computed - launched + perf_counter() - summed  # choosing is Python's and numpy's: around kernels
+        sampled = () if ranked is None else self._sampler.choose(ranked, places, plan.rows)
         scores: tuple[tuple[TokenLogprobs, ...], ...] = ()
         if scored:
             firsts = np.cumsum([0, *batch.q_lens]).tolist()
