@@ -18,6 +18,7 @@ from loadtest.peers.machine import processor
 
 RUNS = (
     ("kernels",),
+    ("team",),
     ("transports",),
     ("schedulers",),
     ("frames",),

@@ -13,6 +13,7 @@ from importlib import import_module
 from statistics import median
 from typing import Any
 
+WARM_UP = (1, 128, 60)
 DECODES = ((1, 128, 64), (8, 128, 48), (32, 128, 16))
 PREFILLS = ((512, 3), (2048, 1))
 Token = tuple[int, int, bool]
@@ -60,12 +61,17 @@ def main(path: str, threads: int) -> None:
     llama.llama_log_set(silent, None)
     llama.llama_backend_init()
     model = llama.llama_model_load_from_file(path.encode(), llama.llama_model_default_params())
-    for batch, prompt, steps in DECODES:
+
+    def decode(batch: int, prompt: int, steps: int) -> float:
         context = Context(llama, model, batch, prompt, steps, threads)
         context.seconds(whole(batch, prompt))
         times = [context.seconds([(prompt + step, s, True) for s in range(batch)]) for step in range(steps + 2)]
-        tell(f"decode B={batch} engine", batch / median(times[2:]))
         context.close()
+        return batch / median(times[2:])
+
+    decode(*WARM_UP)
+    for batch, prompt, steps in DECODES:
+        tell(f"decode B={batch} engine", decode(batch, prompt, steps))
     for prompt, rounds in PREFILLS:
         context = Context(llama, model, 1, prompt, 1, threads)
         times = []

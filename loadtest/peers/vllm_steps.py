@@ -30,7 +30,7 @@ def main(model: str) -> None:
         engine.generate(prompts, wanted, use_tqdm=False)
         return time.perf_counter() - began
 
-    seconds(1, 128, 4)
+    seconds(1, 128, 64)
     for batch, prompt, tokens in DECODES:
         seconds(batch, prompt, 1)
         first = median(seconds(batch, prompt, 1) for _ in range(NUM_ROUNDS))
