@@ -5,6 +5,7 @@ from collections.abc import Callable
 from common.engine.boot import Engine
 from common.engine.limits import Limits
 from common.engine.loop import Scheduler
+from common.engine.placement import Aside, parse_cores
 from common.engine.tables import BlockTables
 from common.engine.worker import Kind
 from common.net.dial import Dial
@@ -27,7 +28,8 @@ def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Call
     post, layout = engine.gate.post, engine.layout
     dial = Dial.of(config.cache_key, config.fleet_tls, Role.DECODE.value)
     traces = open_traces(traces_endpoint(), Role.DECODE.value)
-    return DecodeSide(post, pool, layout, epoch, config.timeouts, on_overdue, config.transports, dial, traces)
+    place = Aside(parse_cores(config.cores), lambda: engine.loop.load().num_running > 0)
+    return DecodeSide(post, pool, layout, epoch, config.timeouts, on_overdue, config.transports, dial, traces, place)
 
 
 DECODE = Kind(Role.DECODE, make_scheduler, make_side)

@@ -38,9 +38,10 @@ class DecodeSide:
         transports: tuple[str, ...] = ("shm", "tcp"),
         dial: Dial = Dial(),
         traces: Traces = NoTraces(),
+        place: Callable[[], None] = lambda: None,
     ) -> None:
         self._traces = traces
-        way = partial(connect, tls=dial.tls)
+        way = partial(connect, tls=dial.tls, place=place)
         puller = Puller(pool, epoch, transports=transports, stall_s=timeouts.dead_s, warn=_log.warning, connect=way)
         self._lenders = Lenders(puller, pool, epoch, timeouts, dial)
         self._decoding = Decoding(post, self._lenders, layout, timeouts, on_overdue, traces)

@@ -39,10 +39,15 @@ Outcome = TransportFailed | ChecksumMismatch | None
 """What went wrong, returned rather than raised: a traceback would keep views of pools alive."""
 
 
-class Lane:
-    """Runs copies one after the other on its own thread."""
+Place = Callable[[], None]
+"""Puts the calling thread on the cores where a copy may run now."""
 
-    def __init__(self, name: str) -> None:
+
+class Lane:
+    """Runs copies one after the other on its own thread, which calls `place` before each of them."""
+
+    def __init__(self, name: str, place: Place = lambda: None) -> None:
+        self._place = place
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._flying: dict[Copy, asyncio.Future[Outcome]] = {}
         self._reading: set[asyncio.Future[float]] = set()
@@ -55,7 +60,7 @@ class Lane:
         """Returns when the copy is done; raises what went wrong. Cancelled, it asks the copy to stop and leaves it."""
         if self._fenced:
             raise TransportFailed(FENCED)
-        flight = asyncio.get_running_loop().run_in_executor(self._executor, work, copy)
+        flight = asyncio.get_running_loop().run_in_executor(self._executor, self._work, work, copy)
         self._flying[copy] = flight
         flight.add_done_callback(lambda _: self._land(copy))
         try:
@@ -97,6 +102,10 @@ class Lane:
             pending: list[asyncio.Future[Any]] = [*self._flying.values(), *self._reading]
             await asyncio.wait(pending)
         self._executor.shutdown(wait=False)
+
+    def _work(self, work: Callable[[Copy], Outcome], copy: Copy) -> Outcome:
+        self._place()
+        return work(copy)
 
     def _land(self, copy: Copy) -> None:
         error = self._flying.pop(copy).exception()

@@ -23,7 +23,7 @@ from kvtransfer.transports.copying import carry, run_blocks, runs
 from kvtransfer.transports.digests import digest_of
 from kvtransfer.transports.hello import WELCOME, Hello, Malformed, Welcome, refusal_text
 from kvtransfer.transports.inbox import inbox_for
-from kvtransfer.transports.lane import Copy, Lane, Outcome
+from kvtransfer.transports.lane import Copy, Lane, Outcome, Place
 from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.sockets import readable
 from kvtransfer.transports.unix import dial
@@ -40,7 +40,9 @@ class ShmFetcher:
 
     name = "shm"
 
-    def __init__(self, own: Pool, source: Bytes, sock: socket.socket, digest: Digest, linger_s: float) -> None:
+    def __init__(
+        self, own: Pool, source: Bytes, sock: socket.socket, digest: Digest, linger_s: float, place: Place
+    ) -> None:
         self._own = own
         self._source: Bytes | None = source
         self._sock = sock
@@ -49,7 +51,7 @@ class ShmFetcher:
         self._linger_s = linger_s
         self._linger: asyncio.TimerHandle | None = None
         self.released = asyncio.Event()
-        self._lane = Lane("baton-shm")
+        self._lane = Lane("baton-shm", place)
         self._tasks = Background()
         self._tasks.spawn(self._warm())
         asyncio.get_running_loop().add_reader(sock, self._on_lost)
@@ -64,6 +66,7 @@ class ShmFetcher:
         stall_s: float = 3.0,
         linger_s: float = LINGER_S,
         digest: Digest | None = None,
+        place: Place = lambda: None,
     ) -> "ShmFetcher":
         """Asks the lender for its memory; raises `TransportFailed` from another host, user, layout or epoch."""
         with contextlib.ExitStack() as undo:
@@ -78,7 +81,7 @@ class ShmFetcher:
             except OSError as error:
                 raise TransportFailed("the lender's memory cannot be reached from here") from error
             undo.pop_all()
-        return cls(own, source, sock, digest or named, linger_s)
+        return cls(own, source, sock, digest or named, linger_s, place)
 
     async def fetch(self, attempt: AttemptId, pairs: Sequence[Pair]) -> FetchReport:
         source = self._mapped()

@@ -16,6 +16,7 @@ from kvtransfer.transports.cuda.ipc_fetch import CudaIpcFetcher
 from kvtransfer.transports.cuda.nccl import NcclLender
 from kvtransfer.transports.cuda.nccl_fetch import NcclFetcher
 from kvtransfer.transports.hello import Hello
+from kvtransfer.transports.lane import Place
 from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.shm import ShmLender
 from kvtransfer.transports.shm_fetch import ShmFetcher
@@ -79,15 +80,25 @@ def usable(names: Sequence[str], own: Pool) -> tuple[str, ...]:
 
 
 async def connect(
-    name: str, endpoint: str, hello: Hello, own: Pool, stall_s: float, tls: TlsFiles | None = None
+    name: str,
+    endpoint: str,
+    hello: Hello,
+    own: Pool,
+    stall_s: float,
+    *,
+    tls: TlsFiles | None = None,
+    place: Place = lambda: None,
 ) -> FetchingTransport:
-    """Raises `TransportFailed` when the lender cannot be reached this way, or refuses."""
+    """Raises `TransportFailed` when the lender cannot be reached this way, or refuses.
+
+    `place` is called by the thread that copies in host memory, before each copy.
+    """
     if name == "cuda_ipc" and isinstance(own, DevicePool):
         return await CudaIpcFetcher.connect(endpoint, hello, own, stall_s=stall_s)
     if name == "nccl" and isinstance(own, DevicePool) and tls is None:
         return await NcclFetcher.connect(endpoint, hello, own, stall_s=stall_s)
     if name == "shm":
-        return await ShmFetcher.connect(endpoint, hello, own, stall_s=stall_s)
+        return await ShmFetcher.connect(endpoint, hello, own, stall_s=stall_s, place=place)
     if name == "tcp":
-        return await TcpFetcher.connect(endpoint, hello, own, stall_s=stall_s, tls=tls)
+        return await TcpFetcher.connect(endpoint, hello, own, stall_s=stall_s, tls=tls, place=place)
     raise TransportFailed("the lender offers a transport that is not known here")

@@ -23,7 +23,7 @@ from kvtransfer.transports.digests import digest_of
 from kvtransfer.transports.frames import FRAME, MAX_ENTRIES, attempt_key, frame_status, pack_probe, pack_request
 from kvtransfer.transports.hello import WELCOME, Hello, Malformed, Welcome, refusal_text
 from kvtransfer.transports.inbox import inbox_for
-from kvtransfer.transports.lane import Copy, Lane, Outcome
+from kvtransfer.transports.lane import Copy, Lane, Outcome, Place
 from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.sockets import Disconnected, receive, send_vector, tune
 from kvtransfer.transports.tls import secure_to_lender
@@ -39,7 +39,7 @@ class TcpFetcher:
 
     name = "tcp"
 
-    def __init__(self, own: Pool, sock: socket.socket, num_source_blocks: int, digest: Digest) -> None:
+    def __init__(self, own: Pool, sock: socket.socket, num_source_blocks: int, digest: Digest, place: Place) -> None:
         self._own = own
         self._sock = sock
         self._num_source_blocks = num_source_blocks
@@ -48,7 +48,7 @@ class TcpFetcher:
         self._scratch = memoryview(bytearray(own.block_bytes))
         self._head = memoryview(bytearray(FRAME.size))
         self._window = min(MAX_ENTRIES, max(1, WINDOW_BYTES // own.block_bytes))
-        self._lane = Lane("baton-tcp")
+        self._lane = Lane("baton-tcp", place)
         self._broken = ""
 
     @classmethod
@@ -61,6 +61,7 @@ class TcpFetcher:
         stall_s: float = 3.0,
         digest: Digest | None = None,
         tls: TlsFiles | None = None,
+        place: Place = lambda: None,
     ) -> "TcpFetcher":
         """Connects and introduces this worker; raises `TransportFailed` when that does not work out."""
         try:
@@ -78,11 +79,11 @@ class TcpFetcher:
         sock.setblocking(True)
         if isinstance(sock, ssl.SSLSocket):
             sock.settimeout(stall_s)  # TLS waits by itself, and would wait on after the kernel gave up
-            return cls(own, sock, welcome.num_blocks, digest or named)
+            return cls(own, sock, welcome.num_blocks, digest or named, place)
         stall = struct.pack("ll", int(stall_s), int(stall_s % 1 * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, stall)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, stall)
-        return cls(own, sock, welcome.num_blocks, digest or named)
+        return cls(own, sock, welcome.num_blocks, digest or named, place)
 
     async def fetch(self, attempt: AttemptId, pairs: Sequence[Pair]) -> FetchReport:
         check_pairs(pairs, self._num_source_blocks, self._own.num_blocks)

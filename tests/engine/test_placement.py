@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from common.engine import placement
-from common.engine.placement import give_way, parse_cores, settle_thread
+from common.engine.placement import Aside, give_way, parse_cores, settle_thread
 from common.types.errors import StartupError
 
 
@@ -89,3 +89,34 @@ def test_who_waits_for_the_core_runs_before_the_next_step() -> None:
     for thread in threads:
         thread.join()
     assert turns[:20] == [0, 1] * 10
+
+
+def test_who_stands_aside_leaves_an_engine_its_cores_while_it_works() -> None:
+    """Judged by what a machine with four cores would be asked for."""
+    asked: list[set[int]] = []
+    busy = [True, False, True]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+        patch.setattr(os, "sched_setaffinity", lambda pid, cores: asked.append(set(cores)))
+        aside = Aside((0, 1), busy=lambda: busy.pop(0))
+        for _ in range(3):
+            aside()
+    assert asked == [{2, 3}, {0, 1, 2, 3}, {2, 3}]
+
+
+@pytest.mark.parametrize("cores", [(), (0, 1), (0, 1, 2)])
+def test_who_has_nowhere_to_go_stays(cores: tuple[int, ...]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+        patch.setattr(os, "sched_setaffinity", lambda pid, cores: pytest.fail("moved"))
+        Aside(cores, busy=lambda: True)()
+
+
+def test_cores_that_are_taken_away_are_no_fault_of_the_thread() -> None:
+    def refuse(pid: int, cores: set[int]) -> None:
+        raise OSError(22, "Invalid argument")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+        patch.setattr(os, "sched_setaffinity", refuse)
+        Aside((0,), busy=lambda: True)()

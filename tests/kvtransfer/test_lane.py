@@ -42,6 +42,22 @@ async def test_copies_run_one_after_the_other_in_order() -> None:
     await lane.fence()
 
 
+async def test_each_copy_begins_by_placing_its_thread() -> None:
+    seen: list[tuple[str, int]] = []
+    lane = Lane("test", lambda: seen.append(("placed", threading.get_ident())))
+
+    def work(copy: Copy) -> Outcome:
+        seen.append(("copied", threading.get_ident()))
+        return copy.check([])
+
+    for number in range(2):
+        await lane.run(copy_of(id=AttemptId("r", number)), work)
+    assert [what for what, _ in seen] == ["placed", "copied"] * 2
+    assert {thread for _, thread in seen} == {seen[0][1]}
+    assert seen[0][1] != threading.get_ident()
+    await lane.fence()
+
+
 async def test_a_failure_carries_what_had_landed() -> None:
     lane = Lane("test")
 
