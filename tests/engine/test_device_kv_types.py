@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from common.engine.boot import _check_kv
-from common.engine.messages import Event, Join, Reserve, Reserved, Sealed, Submit, SubmitLocal
+from common.engine.messages import Event, Join, Reserve, Reserved, Sealed, StepTokens, Submit, SubmitLocal
 from common.kernels.reference.fp8 import FP8
 from common.models.config import ModelConfig
 from common.models.decoder import Decoder
@@ -105,6 +105,18 @@ def test_an_engine_answers_from_a_pool_of_eight_bits() -> None:
     # never far from what the full model finds best, and mostly just that
     assert float(lost.max()) < 0.25 * float(scores.std())
     assert int((lost == 0).sum()) > ANSWER // 2
+
+
+def test_answers_that_part_copy_the_block_they_share() -> None:
+    [prompt] = random_prompts(500, (43,))
+    both, tokens = Answers(FakeMachine()), {0: list[int](), 1: list[int]()}
+    asked = attempt("a", prompt, n=2, sampling=Sampling(temperature=0.0, max_tokens=ANSWER))
+    both.engine.loop.post(SubmitLocal(asked))
+    while len(tokens[0]) + len(tokens[1]) < 2 * ANSWER:
+        for _, token in both.hear(StepTokens).rows:
+            tokens[token.choice].append(token.token_id)
+    both.close()
+    assert tokens[0] == tokens[1] == alone(prompt)
 
 
 def test_the_same_memory_holds_four_times_as_many_tokens() -> None:
