@@ -31,7 +31,7 @@ help:
 	@echo "make fmt       format the code"
 	@echo "make proto     generate baton/v1 from protos/"
 	@echo "make bench     micro-benchmarks against this machine's ceilings; BENCH=NAME runs one"
-	@echo "make bench-peers   Baton beside other servers; PEERS=DIR says where they are, QUICK=1 takes six minutes"
+	@echo "make bench-peers   Baton beside other servers; PEERS=DIR says where they are, QUICK=1 takes six minutes, all thirty"
 	@echo "make gpu-compile  every Triton kernel to machine code for sm_80 and sm_90; needs no device"
 	@echo "make gpu       on a machine with a CUDA device: what is right there, and how fast; nothing is installed"
 	@echo "make explore   every order of events of the hand-off, exhaustively"
