@@ -7,6 +7,7 @@ from functools import partial
 from math import inf
 
 from loadtest.goodput.outcome import Outcome
+from loadtest.goodput.speeds import Speeds
 from loadtest.goodput.world import Decide, Load, World
 from router.policy.local import Goals
 from router.policy.route import ModeRule, choose_route
@@ -24,14 +25,17 @@ def main(arguments: list[str] | None = None) -> int:
         "--ttft-goal-ms", type=float, default=1000.0, help="what goodput counts, and the router aims at"
     )
     parser.add_argument("--tpot-goal-ms", type=float, default=60.0, help="the same of the tokens after the first")
+    parser.add_argument("--streams", type=int, default=0, help="long answers beside the load, whose pauses are told")
+    parser.add_argument("--token-ms", type=float, default=Speeds().token_ms, help="what a prompt's token takes a core")
     parser.add_argument("--seed", type=int, default=1, help="of arrivals and lengths")
     options = parser.parse_args(arguments)
     goals = Goals(options.ttft_goal_ms, options.tpot_goal_ms)
+    speeds = Speeds(token_ms=options.token_ms)
     lengths = tuple(map(int, options.input_tokens.split(","))), tuple(map(int, options.output_tokens.split(",")))
     for rate in map(float, options.rates.split(",")):
-        load = Load(rate, options.duration_s, *lengths, options.seed)
+        load = Load(rate, options.duration_s, *lengths, options.seed, options.streams)
         for name, rule in rules(goals).items():
-            print(f"{rate:4.1f}/s  {name:22} {simulate(rule, load, goals)}", flush=True)
+            print(f"{rate:4.1f}/s  {name:22} {simulate(rule, load, goals, speeds)}", flush=True)
     return 0
 
 
@@ -52,10 +56,11 @@ def rules(goals: Goals) -> dict[str, Rule]:
     }
 
 
-def simulate(rule: Rule, load: Load, goals: Goals) -> Outcome:
+def simulate(rule: Rule, load: Load, goals: Goals, speeds: Speeds = Speeds()) -> Outcome:
     """One run in a world of its own."""
-    world = World(rule.decide, tpot_goal_s=rule.tpot_goal_s)
-    return Outcome.of(world.run(load), load.duration_s, goals, world.longest_step_s)
+    world = World(rule.decide, speeds=speeds, tpot_goal_s=rule.tpot_goal_s)
+    served = world.run(load)
+    return Outcome.of(served, world.streams, load.duration_s, goals, world.longest_step_s)
 
 
 if __name__ == "__main__":

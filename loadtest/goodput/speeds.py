@@ -11,9 +11,9 @@ class Speeds:
     core that the router and the load's own client use too.
     """
 
-    step_ms: float = 8.8
-    row_ms: float = 0.6
-    token_ms: float = 0.55
+    step_ms: float = 7.6
+    row_ms: float = 0.43
+    token_ms: float = 0.54
     handoff_ms: float = 6.0
     hop_ms: float = 0.7
     share: float = 0.9

@@ -39,18 +39,24 @@ LAYOUT = "simulated"
 REPORT_S = 1.0
 WARM_UP_TOKENS = 512
 MAX_EVENTS = 50_000_000
+REQUEST, STREAM, STREAM_PROMPT = "r", "s", 64
 Decide = Callable[[Snapshot, Need], Route | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Poisson arrivals; the lengths of a request are drawn anew from the tuples, in equal parts."""
+    """Poisson arrivals; the lengths of a request are drawn anew from the tuples, in equal parts.
+
+    Streams are answers that run from the beginning and are no part of the goodput: what others do to them is told.
+    """
 
     rate: float
     duration_s: float = 120.0
     prompt_tokens: tuple[int, ...] = (512,)
     output_tokens: tuple[int, ...] = (64,)
     seed: int = 1
+    num_streams: int = 0
+    stream_tokens: int = 4000
 
 
 @dataclass(slots=True)
@@ -85,18 +91,22 @@ class World:
     def run(self, load: Load) -> list[Served]:
         """Every request of the load, to its last token."""
         random, now = Random(load.seed), 0.0
+        for number in range(load.num_streams):
+            self.clock.at(0.0, self._arrive, _attempt(STREAM, number, STREAM_PROMPT, load.stream_tokens))
         number = 0
         while (now := now + random.expovariate(load.rate)) < load.duration_s:
             num_tokens, num_output = random.choice(load.prompt_tokens), random.choice(load.output_tokens)
-            tokens = (number, *range(1, num_tokens))
-            sampling = Sampling(temperature=0.0, max_tokens=num_output)
-            attempt = Attempt(AttemptId(f"r{number}", 1), tokens, num_tokens, (Choice(0),), sampling)
-            self.clock.at(now, self._arrive, attempt)
+            self.clock.at(now, self._arrive, _attempt(REQUEST, number, num_tokens, num_output))
             number += 1
         for beat in range(int(load.duration_s / REPORT_S) + 1):
             self.clock.at(0.3 + beat * REPORT_S, self._report)
         self.clock.run(MAX_EVENTS)
-        return [life.served for life in self._lives.values()]
+        return [life.served for id, life in self._lives.items() if not id.request_id.startswith(STREAM)]
+
+    @property
+    def streams(self) -> list[Served]:
+        """The load's streams, each with its pauses."""
+        return [life.served for id, life in self._lives.items() if id.request_id.startswith(STREAM)]
 
     @property
     def longest_step_s(self) -> float:
@@ -140,7 +150,7 @@ class World:
                 for id, token in rows:
                     life = self._lives[id]
                     self._first(life, Role.DECODE)
-                    life.served.last, life.served.num_tokens = self.clock.now, token.index + 1
+                    life.served.token(self.clock.now, token.index)
                     if token.finish is not None:
                         self._close(life, Role.DECODE)
 
@@ -160,7 +170,7 @@ class World:
     def _first(self, life: Life, leg: Role) -> None:
         life.placements[leg].computed(self.clock.now)
         if not life.served.first:
-            life.served.first = self.clock.now
+            life.served.token(self.clock.now, 0)
 
     def _close(self, life: Life, leg: Role) -> None:
         life.placements.pop(leg).close()
@@ -168,6 +178,13 @@ class World:
             for name in self._sites:
                 if name.startswith(leg.value):
                     self._post(name, Drop(life.attempt.id))
+
+
+def _attempt(kind: str, number: int, num_tokens: int, num_output: int) -> Attempt:
+    """No prompt begins like another."""
+    tokens = (number, ord(kind), *range(2, num_tokens))
+    sampling = Sampling(temperature=0.0, max_tokens=num_output)
+    return Attempt(AttemptId(f"{kind}{number}", 1), tokens, num_tokens, (Choice(0),), sampling)
 
 
 def _hello(name: str, role: Role) -> Hello:

@@ -7,7 +7,7 @@ from router.policy.prefill import PrefillScore
 from router.policy.snapshot import Member, Need, Snapshot
 from router.policy.speeds import local_prefill_tokens_per_s, queue_ms, step_ms
 
-PATIENCE = 0.7
+PATIENCE = 0.8
 """Of the goal for the first token, what may be predicted before another way is looked for: predictions are rough, and
 a prompt that is late by the goal has been late for a while."""
 STEP_SHARE = 0.85
