@@ -54,6 +54,12 @@ def test_pinning_can_be_refused_and_threads_set() -> None:
     assert worker(prefill).threads == 7
 
 
+def test_all_workers_keep_kv_in_one_type() -> None:
+    router, *workers = plan(UpConfig(model="m", devices=("cuda:0", "cuda:1"), kv_dtype="fp8", decode=2), [0], {})
+    assert [worker(spec).kv_dtype for spec in workers] == ["fp8"] * 3
+    assert not any("kv-dtype" in flag for flag in router.argv)
+
+
 def test_shares_are_disjoint_and_whole() -> None:
     for num_cores in range(1, 20):
         for num_shares in range(1, num_cores + 1):
