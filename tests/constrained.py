@@ -59,6 +59,7 @@ def allowed(masks: Masks, *rows: SampleRow) -> list[str | None]:
     """What each constrained row may say next, `$` for the end, in order; None where it has failed."""
     masks.begin(rows)
     found = masks.collect()
+    masks.make(found, sorted(found.left))
     texts: list[str | None] = []
     for words, failed in zip(found.words, found.failed, strict=True):
         ids = np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little"))

@@ -1,8 +1,8 @@
 """Which tokens each constrained row of a step may choose: worked out beside the forward pass, on a thread of its own.
 
-Owns one matcher per constrained choice, for exactly as long as it is sampled in every step. Where none is at hand,
-after a hand-off, a retry or a pause, the choice's output is replayed: nothing of a matcher ever travels. llguidance
-lets go of the GIL while it computes. Knows nothing of logits.
+Owns one guide per constrained choice, for exactly as long as it is sampled in every step. A mask that would be dear is
+left to be made when its row turns out to need it: most rows want a token that they may have anyway. llguidance lets go
+of the GIL while it computes. Knows nothing of logits.
 """
 
 from collections.abc import Sequence
@@ -11,26 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from llguidance import LLExecutor, LLMatcher
+from llguidance import LLExecutor
 
+from common.engine.guide import Asking, Guide, Words
 from common.engine.plan import SampleRow
+from common.kernels.logits import RowMasks
 from common.text.compiler import Compiler
-from common.types.constraint import Constraint
-from common.types.errors import InvalidRequest
 from common.types.ids import AttemptId
 
-Words = npt.NDArray[np.uint32]
-
-_SOUND = frozenset({"NotStopped", "NoExtension", "NoExtensionBias", "EndOfSentence"})
-
-
-@dataclass(slots=True)
-class Guide:
-    """One choice's place in its constraint: so many tokens of its output have been followed."""
-
-    constraint: Constraint
-    matcher: LLMatcher | None = None
-    num_followed: int = 0
+Turn = tuple[Guide, SampleRow]
+NUM_PROBES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +29,48 @@ class StepMasks:
 
     words: npt.NDArray[np.int32]  # [C, words], the lowest bit first
     failed: npt.NDArray[np.bool_]  # [C]
+    rows: tuple[int, ...] = ()  # [C] which row of the step it is
+    left: frozenset[int] = frozenset()  # of these no mask has been made: `Masks.guide` and `Masks.make` are for them
+    product: RowMasks | None = None  # for the step's last product: rows that want nothing but the best allowed token
+
+    def part(self, places: Sequence[int]) -> "StepMasks":
+        """Those of some rows, none of them left."""
+        if len(places) == len(self.failed):
+            return self
+        return StepMasks(self.words[places], self.failed[places])
 
 
 class Masks:
-    """`begin` before the forward pass, `collect` after it, each once per step that has constrained rows."""
+    """`begin` before the forward pass, `collect` after it, each once per step that has constrained rows.
 
-    def __init__(self, compiler: Compiler, num_threads: int = 1) -> None:
+    What `collect` returns is good until the next `begin`.
+    """
+
+    def __init__(self, compiler: Compiler, num_threads: int = 1, asking: Asking | None = None) -> None:
+        """With several threads cores are free, and no mask is too dear."""
         self._compiler = compiler
         self.end_ids = frozenset(compiler.vocabulary.end_ids)
-        self._num_words = compiler.vocabulary.num_words
+        self.ordinary = compiler.vocabulary.ordinary
+        self._asking = asking or Asking()
+        texts = np.flatnonzero(self.ordinary)
+        self._probes = [int(part[len(part) // 2]) for part in np.array_split(texts, NUM_PROBES) if len(part)]
         self._guides: dict[tuple[AttemptId, int], Guide] = {}
-        self._matching = LLExecutor(num_threads)
+        self._matching = LLExecutor(num_threads) if num_threads > 1 else None
         self._beside = ThreadPoolExecutor(1, "masks")
+        self._words: Words = np.zeros((0, compiler.vocabulary.num_words), dtype=np.uint32)
+        self._turns: list[Turn] = []
         self._coming: Future[StepMasks] | None = None
 
     def begin(self, rows: Sequence[SampleRow]) -> None:
         """Starts on the masks of a step. The rows' tokens must stay as they are until `collect`."""
-        kept, self._guides = self._guides, {}
-        turns: list[tuple[Guide, SampleRow]] = []
-        for row in rows:
-            constraint = row.sampling.constraint
-            if constraint is not None:
-                key = (row.id, row.choice)
-                guide = kept.get(key)
-                if guide is None or guide.num_followed > row.index:
-                    guide = Guide(constraint)
-                self._guides[key] = guide
-                turns.append((guide, row))
-        self._coming = self._beside.submit(self._fill, turns) if turns else None
+        turns = _moved_on(self._turns, [row for row in rows if row.sampling.constraint is not None])
+        self._turns = self._gather(rows) if turns is None else turns
+        self._coming = self._beside.submit(self._fill, rows) if self._turns else None
+
+    @property
+    def early(self) -> StepMasks | None:
+        """What `collect` will return, if that is known by now."""
+        return self._coming.result() if self._coming is not None and self._coming.done() else None
 
     def collect(self) -> StepMasks:
         """Waits for what is left to do."""
@@ -75,64 +79,89 @@ class Masks:
             raise RuntimeError("masks were collected that nobody began")
         return coming.result()
 
-    def _fill(self, turns: list[tuple[Guide, SampleRow]]) -> StepMasks:
-        words = np.zeros((len(turns), self._num_words), dtype=np.uint32)
-        failed = self._match(turns, words, range(len(turns)))
-        if failed:
-            # copies of a matcher share what they have learnt, and that may be full: once more, all by itself
-            for place in failed:
-                guide, _ = turns[place]
-                self._compiler.forget(guide.constraint)
-                guide.matcher, guide.num_followed = None, 0
-            failed = self._match(turns, words, failed)
-        for place, (_, row) in enumerate(turns):
-            self._rule_out(words[place], row)
-        gone = np.zeros(len(turns), dtype=bool)
-        gone[failed] = True
-        gone |= ~words.any(axis=1)
-        return StepMasks(words.view(np.int32), gone)
+    def guide(self, place: int) -> Guide:
+        """That of a row which is left, to ask it for tokens; after `collect`."""
+        return self._turns[place][0]
 
-    def _match(self, turns: list[tuple[Guide, SampleRow]], words: Words, places: Sequence[int]) -> list[int]:
-        """Fills the words of these places; returns those for which it could not be done."""
-        ready: list[tuple[LLMatcher, int]] = []
+    def make(self, made: StepMasks, places: Sequence[int]) -> None:
+        """Makes the masks of rows that were left; after `collect`."""
+        self._complete(made.words.view(np.uint32), made.failed, places)
+
+    def _gather(self, rows: Sequence[SampleRow]) -> list[Turn]:
+        kept, self._guides = self._guides, {}
+        turns: list[Turn] = []
+        for row in rows:
+            if row.sampling.constraint is not None:
+                key = (row.id, row.choice)
+                guide = kept.get(key)
+                if guide is None or guide.num_followed > row.index or guide.sampling != row.sampling:
+                    guide = Guide(row.sampling, self.end_ids, self._asking, len(turns))
+                self._guides[key] = guide
+                turns.append((guide, row))
+        return turns
+
+    def _fill(self, rows: Sequence[SampleRow]) -> StepMasks:
+        turns = self._turns
+        if len(self._words) < len(turns):
+            self._words = np.zeros((len(turns), self._words.shape[1]), dtype=np.uint32)
+        words, failed = self._words[: len(turns)], np.zeros(len(turns), dtype=bool)
+        left = frozenset(
+            place
+            for place, (guide, row) in enumerate(turns)
+            if row.sampling.bound and guide.would_be_asked and self._follow(place) and guide.can_be_asked(self._probes)
+        )
+        self._complete(words, failed, [place for place in range(len(turns)) if place not in left])
+        of = tuple([at for at, row in enumerate(rows) if row.sampling.constraint is not None])
+        masks = words.view(np.int32)
+        return StepMasks(masks, failed, of, left, self._for_product(rows, of, masks, left))
+
+    def _for_product(
+        self, rows: Sequence[SampleRow], of: Sequence[int], words: npt.NDArray[np.int32], left: frozenset[int]
+    ) -> RowMasks | None:
+        """None where several choices share a row of the logits: their masks need not be the same."""
+        if len({row.work for row in rows}) < len(rows):
+            return None
+        bound = [place for place, at in enumerate(of) if rows[at].sampling.bound and place not in left]
+        if not bound:
+            return None
+        return RowMasks(np.array([of[place] for place in bound]), words if len(bound) == len(of) else words[bound])
+
+    def _complete(self, words: Words, failed: npt.NDArray[np.bool_], places: Sequence[int]) -> None:
+        lost = self._match(words, places)
+        for place in lost:
+            # copies of a matcher share what they have learnt, and that may be full: once more, all by itself
+            guide, _ = self._turns[place]
+            self._compiler.forget(guide.constraint)
+            guide.begin_anew()
+        if lost:
+            failed[self._match(words, lost)] = True
         for place in places:
-            matcher = self._follow(*turns[place])
-            if matcher is not None:
-                ready.append((matcher, place))
-        if ready:
-            self._matching.unsafe_compute_mask_ptr(ready, words.ctypes.data, 4 * self._num_words, len(words))
-        sound = {place for matcher, place in ready if _is_sound(matcher)}
+            guide, row = self._turns[place]
+            guide.rule_out(words[place], row.index)
+
+    def _match(self, words: Words, places: Sequence[int]) -> list[int]:
+        """Fills the words of these places; returns those for which it could not be done."""
+        ready = [place for place in places if self._follow(place)]
+        if self._matching is None:
+            for place in ready:
+                self._turns[place][0].fill(words[place])
+        elif ready:
+            matchers = [(matcher, place) for place in ready if (matcher := self._turns[place][0].matcher) is not None]
+            self._matching.unsafe_compute_mask_ptr(matchers, words.ctypes.data, words.strides[0], len(words))
+        sound = {place for place in ready if self._turns[place][0].is_sound}
         return [place for place in places if place not in sound]
 
-    def _follow(self, guide: Guide, row: SampleRow) -> LLMatcher | None:
-        """The matcher after all that the choice has said so far; None if it cannot have said that."""
-        if guide.matcher is None:
-            try:
-                guide.matcher = self._compiler.begin(guide.constraint)
-            except InvalidRequest:
-                return None
-        fresh = list(row.tokens[row.num_prompt_tokens + guide.num_followed :])
-        if fresh and not guide.matcher.consume_tokens(fresh):
+    def _follow(self, place: int) -> bool:
+        guide, row = self._turns[place]
+        return guide.follow(row, self._compiler)
+
+
+def _moved_on(turns: list[Turn], rows: list[SampleRow]) -> list[Turn] | None:
+    """The same choices a step later, without a look-up for each; None where others came or went."""
+    if len(turns) != len(rows):
+        return None
+    for (guide, before), row in zip(turns, rows, strict=True):
+        same = row.id is before.id and row.choice == before.choice and row.sampling is guide.sampling
+        if not same or guide.num_followed > row.index:
             return None
-        guide.num_followed += len(fresh)
-        return guide.matcher
-
-    def _rule_out(self, words: Words, row: SampleRow) -> None:
-        """End tokens that are ignored, and stop tokens that would come too early, unless nothing else is left."""
-        sampling = row.sampling
-        unwanted = self.end_ids - set(sampling.stop_token_ids)
-        if row.index < sampling.min_tokens:
-            unwanted |= set(sampling.stop_token_ids)
-        if not unwanted:
-            return
-        rest = words.copy()
-        for token in unwanted:
-            if 0 <= token < 32 * len(rest):
-                rest[token // 32] &= ~np.uint32(1 << token % 32)
-        if rest.any():
-            words[:] = rest
-
-
-def _is_sound(matcher: LLMatcher) -> bool:
-    """llguidance answers a failure with a mask that ends the text; it must not pass for the real end."""
-    return not matcher.is_error() and (not matcher.is_stopped() or matcher.stop_reason() in _SOUND)
+    return [(guide, row) for (guide, _), row in zip(turns, rows, strict=True)]

@@ -65,7 +65,7 @@ class Runner:
             self._on_sums(plan, checksums)
         summed = perf_counter()
         rows = hidden if not scored or drawn_from is None else hidden[drawn_from]
-        ranked = self._decoder.ranked(rows) if works else None
+        ranked = self._decoder.ranked(rows, self._sampler.masks()) if works else None
         kernel_s = computed - launched + perf_counter() - summed  # choosing is Python's and numpy's: around kernels
         sampled = () if ranked is None else self._sampler.choose(ranked, places, plan.rows)
         scores: tuple[tuple[TokenLogprobs, ...], ...] = ()

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 
 from common.engine.adjust import Adjuster, is_adjusted
+from common.engine.best_allowed import BestAllowed
 from common.engine.plan import Sampled, SampleRow
-from common.kernels.logits import Logits
+from common.kernels.logits import Logits, RowMasks
 from common.kernels.reference.gumbel import draw_keys
 from common.kernels.reference.logprobs import Logprobs, logprobs
 from common.kernels.reference.mask_rows import mask_rows
@@ -38,11 +39,16 @@ class Sampler:
     def __init__(self, masks: "Masks | None" = None) -> None:
         self._adjuster = Adjuster()
         self._masks = masks
+        self._bound = None if masks is None else BestAllowed(masks)
 
     def begin(self, rows: Sequence[SampleRow]) -> None:
         """Called before the forward pass whose logits `choose` will get: what needs no logits starts now."""
         if self._masks is not None:
             self._masks.begin(rows)
+
+    def masks(self) -> RowMasks | None:
+        """Called between the forward pass and the logits: what the best entries of some of them have to respect."""
+        return None if self._bound is None else self._bound.masks()
 
     def choose(self, ranked: Logits, places: Sequence[int], rows: Sequence[SampleRow]) -> tuple[Sampled | None, ...]:
         """One outcome per row; None where the logits hold nothing to choose (not a number, or all excluded).
@@ -53,12 +59,27 @@ class Sampler:
             self._adjuster.forget()
             best = ranked.best.tolist()
             return tuple([Sampled(best[place]) for place in places])
+        made, bound = self._collect(ranked, places, rows)
+        if not bound:
+            return self._choose(ranked, places, rows, made)
+        rest = [at for at in range(len(rows)) if at not in bound]
+        others = iter(self._choose(ranked, [places[at] for at in rest], [rows[at] for at in rest], made))
+        return tuple([self._ending(bound[at]) if at in bound else next(others) for at in range(len(rows))])
+
+    def _choose(
+        self, ranked: Logits, places: Sequence[int], rows: Sequence[SampleRow], masks: "StepMasks | None"
+    ) -> tuple[Sampled | None, ...]:
+        """The same for rows of any kind, with the masks of those that are constrained."""
+        if all(row.sampling.plain for row in rows):
+            self._adjuster.forget()
+            best, peaks = ranked.best.tolist(), ranked.peaks.tolist()
+            return tuple([Sampled(best[place]) if isfinite(peaks[place]) else None for place in places])
         logits, sources = ranked.values, np.array(places)
         tokens, usable = ranked.best[sources], np.isfinite(ranked.peaks[sources])
         greedy = np.array([row.sampling.greedy for row in rows], dtype=bool)
         adjusted = np.array([is_adjusted(row) for row in rows], dtype=bool)
         constrained = np.flatnonzero([row.sampling.constraint is not None for row in rows])
-        masks = self._collect(constrained, usable)
+        usable[constrained] &= False if masks is None else ~masks.failed
         self._draw(logits, sources, rows, np.flatnonzero(usable & ~greedy & ~adjusted), tokens)
         changed = np.flatnonzero(usable & adjusted)
         wanted = [rows[row] for row in changed.tolist()]
@@ -80,16 +101,18 @@ class Sampler:
             for row, (token, fine) in enumerate(zip(tokens, usable, strict=True))
         )
 
-    def _collect(self, constrained: Int64s, usable: npt.NDArray[np.bool_]) -> "StepMasks | None":
-        """The masks of the constrained rows; a row without one has nothing to choose."""
-        if not len(constrained):
-            return None
-        if self._masks is None:
-            usable[constrained] = False
-            return None
-        masks = self._masks.collect()
-        usable[constrained[masks.failed]] = False
-        return masks
+    def _collect(
+        self, ranked: Logits, places: Sequence[int], rows: Sequence[SampleRow]
+    ) -> "tuple[StepMasks | None, dict[int, int | None]]":
+        """The tokens of rows that only want the best allowed one, and the masks of all other constrained rows."""
+        if self._masks is None or self._bound is None or all(row.sampling.constraint is None for row in rows):
+            return None, {}
+        made = self._masks.collect()
+        bound = self._bound.tokens(ranked, places, rows, made)
+        return made.part([place for place, row in enumerate(made.rows) if row not in bound]), bound
+
+    def _ending(self, token: int | None) -> Sampled | None:
+        return None if token is None else Sampled(token, None, self._masks is not None and token in self._masks.end_ids)
 
     def _is_end(self, row: SampleRow, token: int) -> bool:
         return row.sampling.constraint is not None and self._masks is not None and token in self._masks.end_ids

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import embedding
 
 from common.kernels.batch import Batch
-from common.kernels.logits import Logits
+from common.kernels.logits import Logits, RowMasks
 from common.kernels.native.stack import NativeStack, StackShape
 from common.kernels.table import Kernels, kernels_for, native_library
 from common.models.config import ModelConfig
@@ -99,9 +99,11 @@ class Decoder:
         with torch.inference_mode():
             return self._kernels.linear(hidden_rows, self._parameters.head, None).float()
 
-    def ranked(self, hidden_rows: torch.Tensor) -> Logits:
-        """The same with the best of each row, on the host; good until the next call."""
-        return Logits.of(self.logits(hidden_rows)) if self._native is None else self._native.ranked(hidden_rows)
+    def ranked(self, hidden_rows: torch.Tensor, masks: RowMasks | None = None) -> Logits:
+        """The same with the best of each row that its mask leaves, on the host; good until the next call."""
+        if self._native is None:
+            return Logits.of(self.logits(hidden_rows), masks)
+        return self._native.ranked(hidden_rows, masks)
 
     def _pack(self) -> NativeStack | None:
         """All layers as one native op where there are native kernels; the parameters are emptied into it.

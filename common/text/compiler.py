@@ -4,10 +4,13 @@ which a constraint is refused.
 Safe to use from several threads; llguidance lets go of the GIL while it compiles. Knows nothing of batches.
 """
 
+import json
 import threading
 import time
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from common.text.grammar import grammar_of, refused
@@ -57,6 +60,15 @@ class Vocabulary:
     def num_words(self) -> int:
         """How many 32-bit words hold a bit for each token."""
         return -(-self.tokens.vocab_size // 32)
+
+    @cached_property
+    def ordinary(self) -> npt.NDArray[np.bool_]:
+        """Which tokens stand for a text of their own, no other token's, that may begin any text."""
+        plain = self.tokens.with_slices([])
+        matcher = LLMatcher(plain, json.dumps({"grammars": [{"lark_grammar": r"start: /(?s:.*)/"}]}), log_level=0)
+        bits = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8), bitorder="little").astype(bool)
+        bits[list(self.end_ids)] = False
+        return bits
 
 
 class Compiler:

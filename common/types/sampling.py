@@ -39,10 +39,13 @@ class Sampling:
     constraint: Constraint | None = None
     plain: bool = field(init=False, repr=False, compare=False)
     """Whether every token is simply the best one and nothing else is asked of it; known once, for it is asked often."""
+    bound: bool = field(init=False, repr=False, compare=False)
+    """The same with a constraint: every token is the best one that it allows."""
 
     def __post_init__(self) -> None:
-        asks = self.logprobs is not None or self.constraint is not None or self.min_tokens
-        object.__setattr__(self, "plain", self.greedy and not (asks or self.logit_bias or self.penalised))
+        best = self.greedy and self.logprobs is None and not (self.logit_bias or self.penalised)
+        object.__setattr__(self, "plain", best and self.constraint is None and not self.min_tokens)
+        object.__setattr__(self, "bound", best and self.constraint is not None)
 
     @property
     def greedy(self) -> bool:

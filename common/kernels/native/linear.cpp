@@ -25,6 +25,12 @@ struct Best {
         for (column = first; at(column - first) != most;) column++;
     }
 
+    // The same among the entries whose bit is 1; what can be nobody's best counts wherever it stands.
+    void look(Vec low, Vec high, int64_t first, int64_t count, uint32_t open) {
+        if (has_peak_beyond(low) || has_peak_beyond(high)) value = std::nanf("");
+        if (open) look(only_open(low, open), only_open(high, open >> LANES), first, count);
+    }
+
     void see(float sum, int64_t at) {
         if (sum != sum || value != value)
             value = std::nanf("");
@@ -36,25 +42,31 @@ struct Best {
 struct Logits {
     float* out;
     int64_t columns;
-    Best* found;  // of each row, or null
+    Best* found;                   // of each row, or null
+    const uint32_t* const* masks;  // of each row a bit per column, or null; or null altogether
 
+    static_assert(PANEL == 32);
     float* place(int64_t row, int64_t p) const { return out + row * columns + p * PANEL; }
     void operator()(int64_t row, int64_t p, Vec low, Vec high) const {
         const int64_t count = std::min(PANEL, columns - p * PANEL);
         store_some(place(row, p), low, count);
         if (count > LANES) store_some(place(row, p) + LANES, high, count - LANES);
-        if (found) found[row].look(low, high, p * PANEL, count);
+        if (found && masks && masks[row])
+            found[row].look(low, high, p * PANEL, count, masks[row][p]);
+        else if (found)
+            found[row].look(low, high, p * PANEL, count);
     }
 };
 
-// `best` and `peaks` may be null; otherwise they get the column and the value of each row's highest entry.
+// `best` and `peaks` may be null; otherwise they get the column and the value of each row's highest entry, of those with
+// a 1 in the row's mask if it has one.
 template <class W>
 void product(Team& team, const void* left, int64_t stride, int64_t rows, const Linear& weight, float* out,
-             int64_t* best, float* peaks) {
+             int64_t* best, float* peaks, const uint32_t* const* masks) {
     using A = typename Left<W>::Type;
     std::vector<Best> found(best ? team.size * rows : 0);
     team.run([&](int member) {
-        const Logits logits{out, weight.columns, best ? found.data() + member * rows : nullptr};
+        const Logits logits{out, weight.columns, best ? found.data() + member * rows : nullptr, masks};
         linear<W>(team, member, (const A*)left, stride, rows, weight, logits);
     });
     for (int64_t row = 0; best && row < rows; row++) {
@@ -83,15 +95,16 @@ void baton_pack(int64_t dtype, const void* weight, const baton::Linear* shape, v
         pack((const Fp16*)weight, *shape, (Fp16*)panels);
 }
 
-// out[rows][columns] = left[rows][depth] x weight; not for paired weights. `best` and `peaks` as for a product.
+// out[rows][columns] = left[rows][depth] x weight; not for paired weights. `best`, `peaks` and `masks` as for a product.
 void baton_linear(baton::Team* team, int64_t dtype, const void* left, int64_t stride, int64_t rows,
-                  const baton::Linear* weight, float* out, int64_t* best, float* peaks) {
+                  const baton::Linear* weight, float* out, int64_t* best, float* peaks,
+                  const uint32_t* const* masks) {
     using namespace baton;
     if (dtype == FLOAT32)
-        product<float>(*team, left, stride, rows, *weight, out, best, peaks);
+        product<float>(*team, left, stride, rows, *weight, out, best, peaks, masks);
     else if (dtype == BFLOAT16)
-        product<Bf16>(*team, left, stride, rows, *weight, out, best, peaks);
+        product<Bf16>(*team, left, stride, rows, *weight, out, best, peaks, masks);
     else
-        product<Fp16>(*team, left, stride, rows, *weight, out, best, peaks);
+        product<Fp16>(*team, left, stride, rows, *weight, out, best, peaks, masks);
 }
 }

@@ -8,6 +8,7 @@ import ctypes
 import torch
 
 from common.kernels.batch import Batch
+from common.kernels.logits import RowMasks
 from common.kernels.native.packed import DTYPES, PackedWeights, Unpacked
 from common.kernels.native.structs import Heads, Pool, Step
 from common.kernels.native.team import Team
@@ -64,13 +65,14 @@ class PackedLinear:
         """`[T, depth] -> [T, columns]` float32; `x` is bfloat16 for such weights, otherwise float32."""
         return self.ranked(x)[0]
 
-    def ranked(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same, and the place `[T]` int64 and value `[T]` of each row's highest entry."""
+    def ranked(self, x: Tensor, masks: RowMasks | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The same, and the place `[T]` int64 and value `[T]` of each row's highest entry that its mask leaves."""
         [shape] = self._packed.linears
         out = torch.full((len(x), shape.columns), torch.nan)
         best, peaks = torch.full((len(x),), -1), torch.full((len(x),), torch.nan)
         arguments = x.data_ptr(), x.stride(0), len(x), ctypes.byref(shape), out.data_ptr()
-        pointers = best.data_ptr(), peaks.data_ptr()
+        masked = masks.pointers(len(x), shape.columns) if masks is not None else None
+        pointers = best.data_ptr(), peaks.data_ptr(), masked.ctypes.data if masked is not None else None
         self._library.baton_linear(self._team.pointer(), DTYPES[self._dtype], *arguments, *pointers)
         return out, best, peaks
 

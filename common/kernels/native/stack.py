@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from common.kernels.batch import Batch
-from common.kernels.logits import Logits
+from common.kernels.logits import Logits, RowMasks
 from common.kernels.native.ops import pool_of, step_of
 from common.kernels.native.packed import DTYPES, PANEL, PackedWeights, Unpacked
 from common.kernels.native.structs import Layer, Model
@@ -158,17 +158,18 @@ class NativeStack:
         """`[R, hidden_size] -> [R, vocab_size]` float32, and the best of each row."""
         return self._rank(rows, Ranking(len(rows), self._vocab))
 
-    def ranked(self, rows: torch.Tensor) -> Logits:
-        """The same in memory that the next call uses again."""
+    def ranked(self, rows: torch.Tensor, masks: RowMasks | None = None) -> Logits:
+        """The same in memory that the next call uses again; the best of those that a row's mask leaves."""
         if len(rows) != self._ranking.num_rows:
             self._ranking = Ranking(len(rows), self._vocab)
-        return self._rank(rows, self._ranking)
+        return self._rank(rows, self._ranking, masks)
 
-    def _rank(self, rows: torch.Tensor, to: Ranking) -> Logits:
+    def _rank(self, rows: torch.Tensor, to: Ranking, masks: RowMasks | None = None) -> Logits:
         rows = rows.contiguous()
+        masked = None if masks is None else masks.pointers(to.num_rows, self._vocab)
         self._library.baton_linear(
             self._team.pointer(), DTYPES[self._dtype], rows.data_ptr(), self._hidden, to.num_rows, byref(self._head),
-            *to.pointers,
+            *to.pointers, None if masked is None else masked.ctypes.data,
         )  # fmt: skip
         return to.logits
 

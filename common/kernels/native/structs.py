@@ -86,7 +86,7 @@ FUNCTIONS: dict[str, tuple[type | None, tuple[object, ...]]] = {
     "baton_pack": (None, (c_int64, c_void_p, POINTER(Linear), c_void_p)),
     "baton_linear": (
         None,
-        (c_void_p, c_int64, c_void_p, c_int64, c_int64, POINTER(Linear), c_void_p, c_void_p, c_void_p),
+        (c_void_p, c_int64, c_void_p, c_int64, c_int64, POINTER(Linear), c_void_p, c_void_p, c_void_p, c_void_p),
     ),
     "baton_attend": (
         None,

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 namespace baton {
 
@@ -131,6 +132,30 @@ inline bool has_nan(Vec v) {
     int any = 0;
     for (int i = 0; i < LANES; i++) any |= wrong[i];
     return any;
+#endif
+}
+
+// Whether an entry is not a number or infinite upwards.
+inline bool has_peak_beyond(Vec v) {
+    const Vec most = splat(std::numeric_limits<float>::max());
+#ifdef __AVX512F__
+    return _mm512_cmp_ps_mask((__m512)v, (__m512)most, _CMP_NLE_UQ);
+#else
+    const Ints fine = v <= most;
+    int all = -1;
+    for (int i = 0; i < LANES; i++) all &= fine[i];
+    return !all;
+#endif
+}
+
+// Entry i where bit i is 1, minus infinity elsewhere.
+inline Vec only_open(Vec v, uint32_t bits) {
+    const Vec closed = splat(-std::numeric_limits<float>::infinity());
+#ifdef __AVX512F__
+    return (Vec)_mm512_mask_mov_ps((__m512)closed, (__mmask16)bits, (__m512)v);
+#else
+    const Bits lanes = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+    return ((Bits{} + bits) & lanes) != 0 ? v : closed;
 #endif
 }
 

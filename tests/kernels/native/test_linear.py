@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 
+from common.kernels.logits import Logits, RowMasks
 from common.kernels.native.ops import PackedLinear
 from common.kernels.native.packed import PackedWeights, Unpacked
 from tests.kernels.native.compiled import compiled, every_level
@@ -98,3 +100,46 @@ def test_a_row_that_is_not_all_numbers_has_no_best(level: str, place: int) -> No
         with threads(num_threads):
             _, _, peaks = PackedLinear(compiled(level), weight).ranked(random(torch.float32, 3, 6))
         assert peaks.isnan().all()
+
+
+@every_level
+@pytest.mark.parametrize("columns", [1, 31, 32, 33, 95, 200])
+def test_the_best_that_a_mask_leaves(level: str, columns: int) -> None:
+    random_bits = np.random.default_rng(columns)
+    product = PackedLinear(compiled(level), random(torch.float32, columns, 6).round())  # whole numbers: many are equal
+    x = random(torch.float32, 9, 6).round()
+    words = random_bits.integers(-(2**31), 2**31, (6, columns // 32 + 2)).astype(np.int32)
+    words[1], words[2] = 0, -1
+    words[3], words[3, (columns - 1) // 32] = 0, np.uint32(1 << (columns - 1) % 32).view(np.int32)
+    masks = RowMasks(np.array([8, 0, 3, 7, 5, 1]), words[:, :-1])
+    for num_threads in (1, 3):
+        with threads(num_threads):
+            out, best, peaks = product.ranked(x, masks)
+        expected = Logits.of(out, masks)
+        assert torch.equal(out, product(x))
+        assert best.tolist() == expected.best.tolist()
+        assert peaks.tolist() == expected.peaks.tolist()
+        assert peaks[0] == -torch.inf
+        assert best[7] == columns - 1
+
+
+@every_level
+@pytest.mark.parametrize("place", [0, 31, 40, 63, 69])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_mask_hides_no_entry_that_is_no_number(level: str, place: int, value: float) -> None:
+    weight = random(torch.float32, 70, 6).abs()
+    weight[place] = value
+    masks = RowMasks(np.arange(2), np.array([[1, 0, 0], [2, 0, 0]], dtype=np.int32))
+    x = random(torch.float32, 3, 6).abs()
+    for num_threads in (1, 3):
+        with threads(num_threads):
+            out, _, peaks = PackedLinear(compiled(level), weight).ranked(x, masks)
+        assert not peaks.isfinite().any()
+        assert not np.isfinite(Logits.of(out, masks).peaks).any()
+
+
+@every_level
+def test_a_mask_with_too_few_bits_is_refused(level: str) -> None:
+    product = PackedLinear(compiled(level), random(torch.float32, 33, 6))
+    with pytest.raises(ValueError, match="a bit for every entry"):
+        product.ranked(random(torch.float32, 1, 6), RowMasks(np.arange(1), np.zeros((1, 1), dtype=np.int32)))
