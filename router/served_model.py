@@ -16,6 +16,9 @@ from common.text.tools.ids import short_call_id
 from common.types.errors import invalid
 from router.ask import ChatAsk, ChatMessage, Prompt
 
+MOST_TOKENS = 1 << 18
+"""Of a text, where the model's own context is shorter: more are not even listed."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
@@ -54,10 +57,10 @@ class ServedModel:
             case None:
                 raise invalid("prompt", "must be set")
             case str():
-                return tuple(self.tokenizer.encode(prompt, add_special_tokens))
+                return tuple(self.tokenizer.encode(prompt, add_special_tokens, max(MOST_TOKENS, self.max_tokens)))
             case ChatAsk():
                 text = self._rendered(prompt)
-                return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+                return tuple(self.tokenizer.encode(text, False, max(MOST_TOKENS, self.max_tokens)))
             case _:
                 return prompt
 

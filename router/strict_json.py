@@ -1,6 +1,7 @@
 """JSON as a server should read it: one meaning or none. Pure.
 
-Refused: duplicate keys, NaN and infinities, numbers beyond a double, deep nesting, text that is not Unicode.
+Refused: duplicate keys, NaN and infinities, numbers beyond a double, deep nesting, objects without end, and text that
+is not Unicode.
 """
 
 import json
@@ -10,6 +11,8 @@ from typing import Any, NoReturn
 from common.types.errors import invalid
 
 MAX_DEPTH = 64
+MAX_MEMBERS = 8192
+"""Of one object: whoever looks at each of them holds up the streams of others."""
 BODY = "body"
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 """Brackets, and strings as a whole, closed or not: one pass whatever was sent."""
@@ -62,6 +65,8 @@ def _too_nested(text: str) -> bool:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise _Refused(f"has an object with more than {MAX_MEMBERS} keys")
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _Refused("has an object with a key twice")

@@ -20,6 +20,8 @@ from common.types.errors import InvalidRequest, invalid
 FIELD = "constraint"
 MAX_CHOICES = 4096
 MAX_GBNF_CHARS = 1 << 14
+MAX_REPEATS = 4096
+"""Of an expression: what compiling takes grows with their square."""
 # Any number of blanks wherever JSON allows one invites a weak model to write nothing else.
 _JSON_OPTIONS = {"whitespace_pattern": r"[\x20\x0A\x0D\x09]{1,40}"}
 OWN_OPTIONS = json.dumps({"x-guidance": _JSON_OPTIONS})[1:-1]
@@ -96,6 +98,8 @@ def _regex(source: str) -> str:
     r"""Rust's dialect, in which `\d`, `\w` and `\s` mean ASCII, as in the patterns of JSON Schema."""
     if (len(source) - len(source.rstrip("\\"))) % 2:
         raise refused("ends within an escape")
+    if sum(map(source.count, "*+?{")) > MAX_REPEATS:
+        raise refused(f"has more than {MAX_REPEATS} repetitions")
     ambiguous = ambiguity(source)
     if ambiguous is not None:
         raise refused(ambiguous)

@@ -22,8 +22,14 @@ SEEDS = (1 << 64) - 1
 """Negative ones count from the other end."""
 
 
-def completion_asks(body: CompletionBody) -> tuple[Ask, ...]:
-    """One for each prompt."""
+def check_choices(body: Sampled, most: int) -> None:
+    """Before anything is made for each of them: the serving looks at it later than that."""
+    if body.n is not None and body.n > most:
+        raise invalid("n", f"must be between 1 and {most}")
+
+
+def completion_asks(body: CompletionBody, most: int) -> tuple[Ask, ...]:
+    """One for each prompt, of which there may be so many."""
     if body.best_of is not None and body.best_of != (body.n or 1):
         raise invalid("best_of", "must equal n: all answers are returned")
     if body.max_tokens == 0 and not body.echo:
@@ -37,17 +43,19 @@ def completion_asks(body: CompletionBody) -> tuple[Ask, ...]:
         logprobs=body.logprobs,
         prompt_logprobs=scores,
     )
-    return tuple(replace(asked, prompt=prompt) for prompt in prompts_of(body))
+    return tuple(replace(asked, prompt=prompt) for prompt in prompts_of(body, most))
 
 
-def prompts_of(body: CompletionBody) -> list[Prompt]:
+def prompts_of(body: CompletionBody, most: int) -> list[Prompt]:
     if isinstance(body.prompt, str):
         return [body.prompt]
-    given: list[Any] = [*body.prompt]
+    given: list[Any] = body.prompt
     if not given:
         raise invalid("prompt", "must not be empty")
     if isinstance(given[0], int):
         return [tuple(given)]
+    if len(given) > most:
+        raise invalid("prompt", f"has {len(given)} prompts, at most {most} are allowed")
     return [one if isinstance(one, str) else tuple(one) for one in given]
 
 

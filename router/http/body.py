@@ -24,6 +24,8 @@ async def read_object(request: Request, front: Front) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != JSON and not kind.endswith("+json"):
         raise HttpRefusal(415, "unsupported_media_type", "the body must be application/json")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise HttpRefusal(415, "unsupported_media_type", "the body must not be compressed")
     with front.body_room.place() as place:
         body = await _receive(request, front.config.http_limits, place)
         if len(body) <= INLINE_BYTES:

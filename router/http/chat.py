@@ -5,7 +5,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from router.http.asks import chat_ask, offer_of
+from router.http.asks import chat_ask, check_choices, offer_of
 from router.http.body import read_object
 from router.http.chat_shape import whole
 from router.http.chat_stream import ChatStream
@@ -20,6 +20,7 @@ from router.reading import read_apart
 async def chat_completions(request: Request) -> Response:
     front = front_of(request)
     body = read(ChatBody, await read_object(request, front))
+    check_choices(body, front.config.max_choices)
     serving = front.serving
     serving.check_model(body.model)
     ask, model = chat_ask(body, serving.model.chat), serving.model

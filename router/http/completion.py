@@ -7,9 +7,8 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from common.types.errors import invalid
 from router.ask import Ask
-from router.http.asks import completion_asks
+from router.http.asks import check_choices, completion_asks
 from router.http.body import read_object
 from router.http.completion_shape import Prompted, whole
 from router.http.completion_stream import CompletionStream
@@ -24,10 +23,8 @@ from router.serving import Serving
 async def completions(request: Request) -> Response:
     front = front_of(request)
     body = read(CompletionBody, await read_object(request, front))
-    asks = completion_asks(body)
-    most = front.config.http_limits.max_prompts
-    if len(asks) > most:
-        raise invalid("prompt", f"has {len(asks)} prompts, at most {most} are allowed")
+    check_choices(body, front.config.max_choices)
+    asks = completion_asks(body, front.config.http_limits.max_prompts)
     serving = front.serving
     serving.check_model(body.model)
     prompted, asks = await _tokenized(serving, body, asks)

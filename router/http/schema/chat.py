@@ -6,9 +6,11 @@ from pydantic import Discriminator, Field, Tag
 
 from common.types.tools import MAX_CALL_ID_CHARS, MAX_TOOLS, NAME_PATTERN
 from router.http.schema.sampled import REFUSED, Sampled
-from router.http.schema.strict import Strict
+from router.http.schema.strict import FirstOnly, Strict
 
 MAX_MESSAGES = 1024
+MAX_PARTS = 1024
+MAX_VARIABLES = 128
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 ONLY_TEXT = "this model reads text only"
 
@@ -40,9 +42,8 @@ def _content_form(content: Any) -> str:
     return "~parts" if isinstance(content, list) else "~text"
 
 
-Content = Annotated[
-    Annotated[str, Tag("~text")] | Annotated[list[TextPart], Tag("~parts")], Discriminator(_content_form)
-]
+Parts = Annotated[list[TextPart], FirstOnly(), Field(max_length=MAX_PARTS)]
+Content = Annotated[Annotated[str, Tag("~text")] | Annotated[Parts, Tag("~parts")], Discriminator(_content_form)]
 
 
 class Message(Strict):
@@ -162,5 +163,5 @@ class ChatBody(Sampled):
     store: Literal[False] | None = Field(None, description="Only false: nothing is stored.")
     add_generation_prompt: bool | None = Field(None, description="Open the assistant's turn; default true.")
     chat_template_kwargs: dict[str, bool | int | float | str] | None = Field(
-        None, description="Variables the model's template knows, such as enable_thinking."
+        None, description="Variables the model's template knows, such as enable_thinking.", max_length=MAX_VARIABLES
     )

@@ -4,12 +4,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
-from router.http.schema.sampled import REFUSED, Sampled, TokenId
+from router.http.schema.sampled import REFUSED, Sampled, Texts, TokenId
 from router.http.schema.strict import FirstOnly
 
+MAX_PROMPTS = 4096
 Ids = Annotated[list[TokenId], FirstOnly()]
-Texts = Annotated[list[str], FirstOnly()]
-IdLists = Annotated[list[Ids], FirstOnly()]
+IdLists = Annotated[list[Ids], FirstOnly(), Field(max_length=MAX_PROMPTS)]
 
 
 def _form(prompt: Any) -> str:
@@ -22,7 +22,7 @@ def _form(prompt: Any) -> str:
 
 PromptForms = Annotated[
     Annotated[str, Tag("~text")]
-    | Annotated[Texts, Tag("~texts")]
+    | Annotated[Texts, Field(max_length=MAX_PROMPTS), Tag("~texts")]
     | Annotated[Ids, Tag("~ids")]
     | Annotated[IdLists, Tag("~id_lists")],
     Discriminator(_form),

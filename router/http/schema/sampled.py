@@ -4,17 +4,22 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from router.http.schema.strict import Strict
+from router.http.schema.strict import FirstOnly, Strict
 
 TokenId = Annotated[int, Field(ge=0, lt=1 << 31)]
 MAX_STOP_IDS = 128
+MAX_TEXTS = 1024
+MAX_CHOICES = 4096
+"""Lists are measured before anything in them is looked at."""
 
 
 def _stop_form(stop: Any) -> str:
     return "~texts" if isinstance(stop, list) else "~text"
 
 
-Stops = Annotated[Annotated[str, Tag("~text")] | Annotated[list[str], Tag("~texts")], Discriminator(_stop_form)]
+Texts = Annotated[list[str], FirstOnly()]
+StopTexts = Annotated[Texts, Field(max_length=MAX_TEXTS)]
+Stops = Annotated[Annotated[str, Tag("~text")] | Annotated[StopTexts, Tag("~texts")], Discriminator(_stop_form)]
 
 REFUSED = {
     "use_beam_search": "answers are sampled; take n and sort them",
@@ -47,7 +52,7 @@ class StructuredOutputs(Strict):
 
     json_: Any = Field(None, alias="json", description="A JSON schema, as an object or as text.")
     regex: str | None = Field(None, description="A regular expression.")
-    choice: list[str] | None = Field(None, description="One of these texts.", min_length=1)
+    choice: Texts | None = Field(None, description="One of these texts.", min_length=1, max_length=MAX_CHOICES)
     grammar: str | None = Field(None, description="A grammar in Lark's syntax.")
     json_object: bool | None = Field(None, description="Any JSON object.")
 
@@ -79,7 +84,7 @@ class Sampled(Strict):
     guided_json: Any = Field(None, description="Older name of `structured_outputs.json`.")
     guided_regex: str | None = Field(None, description="Older name of `structured_outputs.regex`.")
     guided_grammar: str | None = Field(None, description="Older name of `structured_outputs.grammar`.")
-    guided_choice: list[str] | None = Field(
-        None, description="Older name of `structured_outputs.choice`.", min_length=1
+    guided_choice: Texts | None = Field(
+        None, description="Older name of `structured_outputs.choice`.", min_length=1, max_length=MAX_CHOICES
     )
     structured_outputs: StructuredOutputs | None = Field(None, description="What the answer must satisfy.")

@@ -10,6 +10,8 @@ from pydantic_core import ErrorDetails
 from common.types.errors import InvalidRequest, Violation
 
 MAX_NAMED = 8
+MAX_NAME_CHARS = 64
+"""No field has a longer name, and none is worth looking for the nearest to."""
 
 
 class Strict(BaseModel):
@@ -67,7 +69,8 @@ def _why_unknown(model: type[Strict], location: tuple[int | str, ...]) -> str:
     for part in parts:
         if name in part.refused:
             return f"is not supported: {part.refused[name]}"
-    nearest = get_close_matches(name, model.model_fields, 1) if len(location) == 1 else []
+    is_name = len(location) == 1 and len(name) <= MAX_NAME_CHARS
+    nearest = get_close_matches(name, model.model_fields, 1) if is_name else []
     return f"is not known; did you mean {nearest[0]!r}?" if nearest else "is not known here"
 
 

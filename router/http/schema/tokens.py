@@ -9,6 +9,8 @@ from router.http.schema.chat import MAX_MESSAGES, Message, Tool
 from router.http.schema.sampled import TokenId
 from router.http.schema.strict import FirstOnly, Strict
 
+MAX_IDS = 1 << 18
+
 
 class TokenizeBody(Strict):
     """A text, or a conversation to render first."""
@@ -28,5 +30,5 @@ class DetokenizeBody(Strict):
     """Token ids to turn back into text."""
 
     model: str | None = Field(None, description="The served model's id; may be absent.", max_length=256)
-    tokens: Annotated[list[TokenId], FirstOnly()] = Field(description="The ids.")
+    tokens: Annotated[list[TokenId], FirstOnly()] = Field(description="The ids.", max_length=MAX_IDS)
     skip_special_tokens: bool | None = Field(None, description="Leave them out; default false.")

@@ -20,7 +20,7 @@ SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "intege
 
 
 def completion(**fields: Any) -> Ask:
-    (ask,) = completion_asks(read(CompletionBody, {"prompt": "hi", **fields}))
+    (ask,) = completion_asks(read(CompletionBody, {"prompt": "hi", **fields}), 64)
     return ask
 
 
@@ -72,7 +72,7 @@ def test_one_ask_for_each_prompt() -> None:
         ([1, 2], [(1, 2)]),
         ([[1], [2, 3]], [(1,), (2, 3)]),
     ):
-        asks = completion_asks(read(CompletionBody, {"prompt": prompt}))
+        asks = completion_asks(read(CompletionBody, {"prompt": prompt}), 64)
         assert [ask.prompt for ask in asks] == expected
 
 
