@@ -117,7 +117,7 @@ class Lending:
             await run.changed.wait()
 
     def on_events(self, events: tuple[Event, ...]) -> None:
-        """What one engine step brought; called on the event loop."""
+        """What one engine step brought; called on the event loop. Fetchers come first: a hand-off waits for them."""
         for event in events:
             match event:
                 case BlocksReady(id, first_block, refs):
@@ -125,7 +125,11 @@ class Lending:
                         self._lender.ready(id, first_block, refs)
                         run.changed.set()
                 case Sealed(manifest):
-                    self._seal(event, manifest)
+                    self._seal(manifest)
+        for event in events:
+            match event:
+                case Sealed(manifest):
+                    self._emit(manifest.attempt, event)
                 case Refused(id, error):
                     self._emit(id, error)
                     self._perform(self._lender.nothing_lent(id))
@@ -135,17 +139,16 @@ class Lending:
                         self._perform(self._lender.nothing_lent(id))
                 case Started(id) | PromptScores(id):
                     self._emit(id, event)
+                case BlocksReady():
+                    pass
                 case _:
                     raise TypeError(f"a prefill engine does not send {type(event).__name__}")
 
-    def _seal(self, event: Sealed, manifest: Manifest) -> None:
+    def _seal(self, manifest: Manifest) -> None:
         run = self._runs.get(manifest.attempt)
-        if run is None:
-            return
-        if self._lender.seal(manifest, self._now()):
-            run.events.put_nowait(event)
-        run.changed.set()
-        self._alarm.set(self._lender.next_expiry())
+        if run is not None and self._lender.seal(manifest, self._now()):
+            run.changed.set()
+            self._alarm.set(self._lender.next_expiry())
 
     def _emit(self, id: AttemptId, event: RunEvent | BatonError) -> None:
         run = self._runs.get(id)
