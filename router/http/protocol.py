@@ -9,6 +9,7 @@ answer. Kept for later, it would stand between us and the news that the client i
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from common.types.http import HttpLimits
@@ -46,7 +47,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._num_header_bytes = 0
-        self._refused = self._has_begun = False
+        self._refused = self._has_begun = self._repeats = False
         self._patience = self.loop.call_later(self.limits.receive_s, self._too_slow)
         if len(self.connections) > self.limits.max_connections:
             transport.abort()
@@ -57,13 +58,41 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._refused:
-            super().data_received(data)
+        if self._refused:
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(MALFORMED)
+
+    def _stay(self, rest: bytes) -> None:
+        """Nothing is ever changed to. The parser takes what follows for another protocol's, and some clients ask with
+        every body (Java's own does): a new one is told where in the request it is, and reads on.
+        """
+        framing = self._framing()
+        if framing and not self._refused:
+            self.parser = httptools.HttpRequestParser(self)
+            self._repeats = True
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+            self._repeats = False
+            if rest:
+                self.data_received(rest)
+
+    def _framing(self) -> bytes:
+        """The header that says where the body ends; none where there is no body."""
+        for name, value in self.headers:
+            if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0")):
+                return name + b": " + value
+        return b""
 
     def _unset_keepalive_if_required(self) -> None:
         """Asked for whatever comes; only a request ends the time for it, or blank lines would hold a connection."""
 
     def on_message_begin(self) -> None:
+        if self._repeats:
+            return
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
             self._refused = True
@@ -78,15 +107,21 @@ class Connection(HttpToolsProtocol):
         self.scope["extensions"] = self._extensions
 
     def on_url(self, url: bytes) -> None:
+        if self._repeats:
+            return
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._repeats:
+            return
         self._count(len(name) + len(value))
         if not self._refused:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._repeats:
+            return
         self._patience.cancel()
         if not self._refused:
             super().on_headers_complete()
@@ -100,7 +135,7 @@ class Connection(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self._refused:
+        if not self._refused and not (self.parser.should_upgrade() and self._framing()):
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -124,6 +124,26 @@ async def test_other_protocols_are_not_changed_to(tmp_path: Path) -> None:
         assert (await wire.answer()).status == 200
 
 
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+async def test_a_body_that_comes_with_such_a_wish_is_read(tmp_path: Path, protocol: str) -> None:
+    """Java's own client wishes for HTTP/2 with every request."""
+    wish = ["connection: Upgrade, HTTP2-Settings", f"upgrade: {protocol}", "http2-settings: AAEAAEAA"]
+    whole, data = request(*wish), head(*wish, "transfer-encoding: chunked")
+    pieces = b"".join(b"%x\r\n%b\r\n" % (len(BODY[at : at + 9]), BODY[at : at + 9]) for at in range(0, len(BODY), 9))
+    async with pair(tmp_path) as fleet, connected(fleet.address) as wire:
+        for sent in (whole, data + pieces + b"0\r\n\r\n"):
+            for cut in (0, len(sent) - len(BODY), len(sent) - 20, len(sent) - 1):
+                wire.writer.write(sent[:cut])
+                await wire.writer.drain()
+                await asyncio.sleep(0)
+                wire.writer.write(sent[cut:])
+                assert (await wire.answer()).json["choices"][0]["text"] == "ab"
+        wire.writer.write(request(*wish, body=b'{"prompt": 1}'))
+        assert (await wire.answer()).error["param"] == "prompt"
+        wire.writer.write(head(*wish, "content-length: 9", "transfer-encoding: chunked") + b"0\r\n\r\n")
+        assert (await wire.answer()).error["code"] == "bad_request", "two meanings stay two"
+
+
 async def test_a_head_is_an_answer_without_its_body(tmp_path: Path) -> None:
     async with pair(tmp_path) as fleet:
         for path, status in (("/health", 200), ("/v1/models", 200), ("/v1/nothing", 404), (PATH, 405)):
