@@ -20,11 +20,28 @@ Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
+class Histories:
+    """Of the penalised rows `places`: the distinct tokens of each, one row's after another's, and how to weigh them."""
+
+    places: Int64s  # [P]
+    sizes: Int64s  # [P]
+    weights: npt.NDArray[np.float32]  # [3, P] repetition, presence, frequency
+    ids: Int64s  # [sum of sizes]
+    num_output: npt.NDArray[np.float32]
+
+    def spread(self) -> Penalties:
+        """An entry for each token."""
+        repetition, presence, frequency = np.repeat(self.weights, self.sizes, axis=1)
+        places = np.repeat(self.places, self.sizes)
+        return Penalties(places, self.ids, self.num_output, repetition, presence, frequency)
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What happens to some rows of logits, in this order; None where nothing does."""
 
     bias: Bias | None
-    penalties: Penalties | None
+    penalised: Histories | None
     excluded: Mask | None
 
 
@@ -47,8 +64,8 @@ class Adjuster:
         changes = self.changes(rows, logits.shape[1])
         if changes.bias is not None:
             add_bias(logits, changes.bias)
-        if changes.penalties is not None:
-            penalise(logits, changes.penalties)
+        if changes.penalised is not None:
+            penalise(logits, changes.penalised.spread())
         if changes.excluded is not None:
             exclude(logits, changes.excluded)
 
@@ -77,13 +94,13 @@ class Adjuster:
         if stops:
             places, ids = zip(*stops, strict=True)
             excluded = Mask(np.array(places), np.array(ids))
-        return Changes(bias, self._penalties(rows), excluded)
+        return Changes(bias, self._histories(rows), excluded)
 
     def forget(self) -> None:
         """What a step without adjusted rows calls instead."""
         self._counts = {}
 
-    def _penalties(self, rows: Sequence[SampleRow]) -> Penalties | None:
+    def _histories(self, rows: Sequence[SampleRow]) -> Histories | None:
         penalised = [(place, row) for place, row in enumerate(rows) if row.sampling.penalised]
         kept, self._counts = self._counts, {}
         if not penalised:
@@ -98,16 +115,12 @@ class Adjuster:
                 found.extend(row.tokens)
             self._counts[key] = found
             counts.append(found)
-        sizes = [len(found.ids) for found in counts]
-
-        def spread(values: Sequence[float]) -> npt.NDArray[np.float32]:
-            return np.repeat(np.array(values, dtype=np.float32), sizes)
-
-        return Penalties(
-            rows=np.repeat(np.array([place for place, _ in penalised]), sizes),
+        sampling = [row.sampling for _, row in penalised]
+        weights = [(s.repetition_penalty, s.presence_penalty, s.frequency_penalty) for s in sampling]
+        return Histories(
+            places=np.array([place for place, _ in penalised]),
+            sizes=np.array([len(found.ids) for found in counts]),
+            weights=np.array(weights, dtype=np.float32).T,
             ids=np.concatenate([found.ids for found in counts]),
             num_output=np.concatenate([found.num_output for found in counts]),
-            repetition=spread([row.sampling.repetition_penalty for _, row in penalised]),
-            presence=spread([row.sampling.presence_penalty for _, row in penalised]),
-            frequency=spread([row.sampling.frequency_penalty for _, row in penalised]),
         )

@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from common.engine.adjust import Changes
-from common.engine.plan import SampleRow
+from common.engine.adjust import Changes, Histories
 from common.engine.stage import Stage
 from common.kernels.choosing import Choosing, SeenTokens
-from common.kernels.reference.penalties import Penalties
 
 Words = npt.NDArray[np.int32]
 
@@ -26,60 +24,39 @@ def close(choosing: Choosing, stage: Stage, logits: torch.Tensor, masked: Sequen
 
 
 def apply(
-    choosing: Choosing,
-    stage: Stage,
-    logits: torch.Tensor,
-    rows: Sequence[SampleRow],
-    changes: Changes,
-    last: torch.Tensor | None = None,
+    choosing: Choosing, stage: Stage, logits: torch.Tensor, changes: Changes, last: torch.Tensor | None = None
 ) -> None:
-    """Changes `logits` [R, V] float32 in place; row i is that of `rows[i]`.
+    """Changes `logits` [R, V] float32 in place.
 
     With `last` [R] int64 each row's history ends with one more token, its entry there, which only the device knows.
     """
     if changes.bias is not None:
         places, ids = stage.upload(np.stack([changes.bias.rows, changes.bias.ids]))
         choosing.add_bias(logits, places, ids, stage.upload(changes.bias.values))
-    if changes.penalties is not None:
-        seen = _upload(stage, changes.penalties)
-        if last is None:
-            choosing.penalise(logits, seen)
-        else:
-            known, unknown = _count_last(seen, last, stage.upload(_penalties_of(rows)))
-            choosing.penalise(logits, known)
-            choosing.penalise(logits, unknown)
+    if changes.penalised is not None:
+        _penalise(choosing, stage, logits, changes.penalised, last)
     if changes.excluded is not None:
         places, ids = stage.upload(np.stack([changes.excluded.rows, changes.excluded.ids]))
         choosing.exclude(logits, places, ids)
 
 
-def _upload(stage: Stage, penalties: Penalties) -> SeenTokens:
-    places, ids = stage.upload(np.stack([penalties.rows, penalties.ids]))
-    parts = penalties.num_output, penalties.repetition, penalties.presence, penalties.frequency
-    return SeenTokens(places, ids, *stage.upload(np.stack(parts)))
-
-
-def _penalties_of(rows: Sequence[SampleRow]) -> npt.NDArray[np.float32]:
-    sampling = [row.sampling for row in rows]
-    values = [(s.repetition_penalty, s.presence_penalty, s.frequency_penalty) for s in sampling]
-    return np.array(values, dtype=np.float32).T.copy()
-
-
-def _count_last(seen: SeenTokens, last: torch.Tensor, penalties: torch.Tensor) -> tuple[SeenTokens, SeenTokens]:
-    """One more of each row's last token: counted where it had been seen, and an entry of its own where it had not.
-
-    A place must not be named twice at once, so the new entries come in a second turn; those of tokens that had been
-    seen change nothing there.
-    """
-    again = (seen.ids == last[seen.rows]).float()
-    met = torch.zeros_like(penalties[0]).index_add_(0, seen.rows, again) > 0
-    repetition, presence, frequency = penalties
-    new = SeenTokens(
-        rows=torch.arange(len(last), device=last.device),
-        ids=last,
-        num_output=torch.ones_like(repetition),
-        repetition=torch.where(met, 1.0, repetition),
-        presence=torch.where(met, 0.0, presence),
-        frequency=torch.where(met, 0.0, frequency),
-    )
-    return replace(seen, num_output=seen.num_output + again), new
+def _penalise(
+    choosing: Choosing, stage: Stage, logits: torch.Tensor, histories: Histories, last: torch.Tensor | None
+) -> None:
+    """What is the same for all tokens of a row is spread out on the device: a token costs its id and its count."""
+    places, sizes = stage.upload(np.stack([histories.places, histories.sizes]))
+    ids, num_output = stage.upload(histories.ids), stage.upload(histories.num_output)
+    weights = stage.upload(histories.weights)
+    owners = torch.repeat_interleave(sizes, output_size=len(histories.ids))
+    seen = SeenTokens(places.index_select(0, owners), ids, num_output, *weights.index_select(1, owners))
+    if last is None:
+        choosing.penalise(logits, seen)
+        return
+    # a place must not be named twice at once: what has not been seen before the last token gets a turn of its own,
+    # in which those that have been change nothing
+    told = last.index_select(0, places)
+    again = (ids == told.index_select(0, owners)).float()
+    met = torch.zeros_like(weights[0]).index_add_(0, owners, again) > 0
+    repetition, others = torch.where(met, 1.0, weights[0]), torch.where(met, 0.0, weights[1:])
+    choosing.penalise(logits, replace(seen, num_output=num_output + again))
+    choosing.penalise(logits, SeenTokens(places, told, torch.ones_like(repetition), repetition, *others))

@@ -104,7 +104,7 @@ class DeviceSampler:
         self._close(copied, wanted)
         changes = self._adjuster.changes(wanted, copied.shape[1], ahead)
         known = None if last is None else last.index_select(0, taken[1])
-        device_adjust.apply(self._kernels, self._stage, copied, wanted, changes, known)
+        device_adjust.apply(self._kernels, self._stage, copied, changes, known)
         drawn = draw(self._kernels, copied, wanted, self._stage, None, ahead)
         drawn = torch.where(sound, drawn, -1)
         kept = sorted({*range(len(rows))} - {*changed})

@@ -27,7 +27,7 @@ class FakeStage:
     def upload(self, array: Array) -> torch.Tensor:
         self._check_free()
         self.num_uploads += 1
-        return torch.from_numpy(np.array(array))
+        return torch.from_numpy(np.array(array, order="C"))
 
     def download(self, tensor: torch.Tensor) -> Callable[[], Array]:
         self._check_free()

@@ -40,7 +40,7 @@ def applied(logits: torch.Tensor, rows: list[SampleRow], last: list[int] | None 
     changed = logits.clone()
     changes = Adjuster().changes(rows, VOCABULARY, int(last is not None))
     told = None if last is None else torch.tensor(last)
-    device_adjust.apply(REFERENCE, FakeStage(), changed, rows, changes, told)
+    device_adjust.apply(REFERENCE, FakeStage(), changed, changes, told)
     return changed
 
 
@@ -89,5 +89,5 @@ def test_masks_close_their_own_rows_alone() -> None:
 def test_rows_that_ask_for_nothing_send_nothing() -> None:
     stage, logits = FakeStage(), logits_of(2)
     rows = [one._replace(sampling=Sampling()) for one in some_rows(0)[:2]]
-    device_adjust.apply(REFERENCE, stage, logits, rows, Adjuster().changes(rows, VOCABULARY))
+    device_adjust.apply(REFERENCE, stage, logits, Adjuster().changes(rows, VOCABULARY))
     assert stage.num_uploads == 0
