@@ -6,7 +6,8 @@ Repeated is only what changes nothing, and only for errors that say "later". Kno
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -67,6 +68,25 @@ class Calls:
                 await budget.wait_for(error)
             finally:
                 call.cancel()
+
+
+class Connected:
+    """Whoever has calls to make: closed by `close`, or by leaving `async with`."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all calls in progress."""
+        await self._calls.close()
 
 
 class Budget:

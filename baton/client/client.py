@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 import grpc
 
 from baton.client import read
-from baton.client.calls import Calls, Proof, outcome
+from baton.client.calls import Calls, Connected, Proof, outcome
 from baton.client.chats import Chat, Choice, Message, as_chat
 from baton.client.gather import Gathered
 from baton.client.prompts import Asking, Prompt, generate_request, tokenize_request
@@ -20,7 +19,7 @@ from common.types.errors import Overloaded, Unavailable
 from common.types.tools import Tool
 
 
-class Client:
+class Client(Connected):
     """Talks to a router. Made inside a running event loop, closed by `close` or by leaving `async with`.
 
     `deadline_s` is for each call as a whole, tries included, unless the call names its own. A call is tried up to
@@ -33,20 +32,8 @@ class Client:
         self, target: str = GRPC, *, api_key: str = "", tls_ca: str = "", deadline_s: float = 600.0, max_tries: int = 3
     ) -> None:
         proof = Proof(api_key, ca_credentials(tls_ca) if tls_ca else None)
-        self._calls = Calls(target, proof, deadline_s, max_tries)
+        super().__init__(Calls(target, proof, deadline_s, max_tries))
         self._inference = inference_pb2_grpc.InferenceStub(self._calls.channel)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Ends all calls in progress."""
-        await self._calls.close()
 
     async def generate(
         self, prompt: Prompt, *, deadline_s: float | None = None, **asking: Unpack[Asking]

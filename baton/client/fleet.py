@@ -1,17 +1,14 @@
 """`Fleet`: what an operator asks of a router, on the address kept apart from clients. Owns one channel."""
 
-from types import TracebackType
-from typing import Self
-
 from baton.client import read
-from baton.client.calls import Calls, Proof
+from baton.client.calls import Calls, Connected, Proof
 from baton.client.results import Member
 from baton.v1 import fleet_pb2, fleet_pb2_grpc
 from common.net.peers import OPERATOR, ROUTER, fleet_files, host_of
 from common.types.config import FLEET
 
 
-class Fleet:
+class Fleet(Connected):
     """Lists and steers the members of a router's fleet. All calls may be repeated: each says how things should be.
 
     `fleet_tls` is a folder with an operator's certificate, for a fleet that asks for one.
@@ -29,19 +26,8 @@ class Fleet:
         proof = Proof(api_key)
         if fleet_tls:
             proof = Proof(api_key, fleet_files(fleet_tls, OPERATOR).channel_credentials(), host_of(ROUTER))
-        self._calls = Calls(target, proof, deadline_s, max_tries)
+        super().__init__(Calls(target, proof, deadline_s, max_tries))
         self._fleet = fleet_pb2_grpc.FleetStub(self._calls.channel)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        await self._calls.close()
 
     async def members(self, *, deadline_s: float | None = None) -> tuple[Member, ...]:
         request = fleet_pb2.ListMembersRequest()

@@ -1,5 +1,8 @@
 """What workers tell routers of themselves, between `fleet.proto` and the types."""
 
+from dataclasses import fields
+from typing import Any
+
 from baton.v1 import fleet_pb2
 from common.net import wire
 from common.net.convert import role_from_proto, role_to_proto
@@ -8,23 +11,9 @@ from common.types.member import Carried, DeviceLoad, FetchTotals, Hello, Load, S
 
 
 def hello_to_proto(hello: Hello) -> fleet_pb2.Hello:
-    return fleet_pb2.Hello(
-        member=hello.member,
-        role=role_to_proto(hello.role),
-        address=hello.address,
-        epoch=hello.epoch,
-        model=hello.model,
-        model_fingerprint=hello.model_fingerprint,
-        layout_fingerprint=hello.layout,
-        protocol=hello.protocol,
-        block_tokens=hello.block_tokens,
-        block_bytes=hello.block_bytes,
-        num_blocks=hello.num_blocks,
-        max_sequences=hello.max_sequences,
-        max_model_tokens=hello.max_model_tokens,
-        transports=hello.transports,
-        cache_key_id=hello.cache_key_id,
-    )
+    said = _fields(hello)
+    said["role"], said["layout_fingerprint"] = role_to_proto(hello.role), said.pop("layout")
+    return fleet_pb2.Hello(**said)
 
 
 def hello_from_proto(message: fleet_pb2.Hello) -> Hello:
@@ -49,29 +38,12 @@ def hello_from_proto(message: fleet_pb2.Hello) -> Hello:
 
 
 def load_to_proto(load: Load) -> fleet_pb2.Load:
-    return fleet_pb2.Load(
-        sequence=load.sequence,
-        num_free_blocks=load.num_free_blocks,
-        num_cached_blocks=load.num_cached_blocks,
-        num_quarantined_blocks=load.num_quarantined_blocks,
-        num_running=load.num_running,
-        num_waiting=load.num_waiting,
-        backlog_tokens=load.backlog_tokens,
-        prefill_tokens_per_s=load.prefill_tokens_per_s,
-        step_ms=load.step_ms,
-        fetch_bytes_per_s=load.fetch_bytes_per_s,
-        added_hashes=load.added_hashes,
-        removed_hashes=load.removed_hashes,
-        drained=load.drained,
-        draining=load.draining,
-        num_owned_blocks=load.num_owned_blocks,
-        num_sealed_blocks=load.num_sealed_blocks,
-        oldest_cached_s=load.oldest_cached_s,
-        oldest_quarantined_s=load.oldest_quarantined_s,
-        steps=_steps_to_proto(load.steps),
-        fetches=_fetches_to_proto(load.fetches),
-        device=None if load.device is None else _device_to_proto(load.device),
-    )
+    inner = {
+        "steps": fleet_pb2.StepTotals(**_fields(load.steps)),
+        "fetches": _fetches_to_proto(load.fetches),
+        "device": None if load.device is None else fleet_pb2.DeviceLoad(**_fields(load.device)),
+    }
+    return fleet_pb2.Load(**_fields(load) | inner)
 
 
 def load_from_proto(message: fleet_pb2.Load) -> Load:
@@ -106,31 +78,9 @@ def load_from_proto(message: fleet_pb2.Load) -> Load:
     )
 
 
-def _device_to_proto(device: DeviceLoad) -> fleet_pb2.DeviceLoad:
-    return fleet_pb2.DeviceLoad(
-        used_bytes=device.used_bytes,
-        total_bytes=device.total_bytes,
-        utilisation=device.utilisation,
-        num_uncorrected_errors=device.num_uncorrected_errors,
-    )
-
-
 def _device_from_proto(message: fleet_pb2.DeviceLoad) -> DeviceLoad:
     utilisation = wire.real("load.device.utilisation", message.utilisation, 0, 1)
     return DeviceLoad(message.used_bytes, message.total_bytes, utilisation, message.num_uncorrected_errors)
-
-
-def _steps_to_proto(steps: StepTotals) -> fleet_pb2.StepTotals:
-    return fleet_pb2.StepTotals(
-        num_steps=steps.num_steps,
-        kernel_s=steps.kernel_s,
-        other_s=steps.other_s,
-        num_prompt_tokens=steps.num_prompt_tokens,
-        num_output_tokens=steps.num_output_tokens,
-        num_queried_tokens=steps.num_queried_tokens,
-        num_hit_tokens=steps.num_hit_tokens,
-        num_preempted=steps.num_preempted,
-    )
 
 
 def _steps_from_proto(message: fleet_pb2.StepTotals) -> StepTotals:
@@ -147,12 +97,7 @@ def _steps_from_proto(message: fleet_pb2.StepTotals) -> StepTotals:
 
 
 def _fetches_to_proto(fetches: FetchTotals) -> fleet_pb2.FetchTotals:
-    carried = [
-        fleet_pb2.Carried(
-            transport=each.transport, num_fetches=each.num_fetches, num_bytes=each.num_bytes, seconds=each.seconds
-        )
-        for each in fetches.carried
-    ]
+    carried = [fleet_pb2.Carried(**_fields(each)) for each in fetches.carried]
     return fleet_pb2.FetchTotals(
         carried=carried,
         num_checksum_failures=fetches.num_checksum_failures,
@@ -176,3 +121,8 @@ def _fetches_from_proto(message: fleet_pb2.FetchTotals) -> FetchTotals:
         for each in message.carried
     )
     return FetchTotals(carried, message.num_checksum_failures, message.num_transport_failures)
+
+
+def _fields(value: Hello | Load | StepTotals | Carried | DeviceLoad) -> dict[str, Any]:
+    """By name: what a worker says of itself is called the same on the wire, and protobuf knows each field's kind."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
