@@ -71,6 +71,9 @@ class ServedModel:
     def _rendered(self, ask: ChatAsk) -> str:
         if self.chat is None:
             raise invalid("chat", "this model has no chat template; send text or tokens")
+        unknown = [name for name in ask.variables if not self.chat.may_set(name)]
+        if unknown:
+            raise invalid(f"chat.template_variables.{unknown[0]}", "is not known to this model's chat template")
         return self.chat.render(
             [_as_templates_expect(message, self.chat) for message in ask.messages],
             ask.add_generation_prompt,

@@ -11,7 +11,8 @@ from router.ask import Ask, ChatAsk, ChatMessage, Prompt, ToolCall
 from router.conversation import arguments_of, checked_turn
 from router.strict_json import parse_object
 
-TOOLS = "chat.tools"
+TOOLS, VARIABLES = "chat.tools", "chat.template_variables"
+MAX_VARIABLES = 128
 _MODES = {
     inference_pb2.TOOL_CHOICE_MODE_UNSPECIFIED: Choose.AUTO,
     inference_pb2.TOOL_CHOICE_MODE_AUTO: Choose.AUTO,
@@ -62,7 +63,8 @@ def prompt_of(
             chat, offer = request.chat, offer_of(request.chat)
             turns = tuple(_turn(message, f"chat.messages[{place}]") for place, message in enumerate(chat.messages))
             opens = chat.add_generation_prompt if chat.HasField("add_generation_prompt") else True
-            return ChatAsk(turns, opens, tuple(map(_described, offer.tools)) if offer.stands else ())
+            tools = tuple(map(_described, offer.tools)) if offer.stands else ()
+            return ChatAsk(turns, opens, tools, _variables(chat))
         case _:
             return None
 
@@ -109,6 +111,18 @@ def _turn(message: inference_pb2.ChatMessage, field: str) -> ChatMessage:
     if turn.tool_call_id is not None:
         _check_id(turn.tool_call_id, f"{field}.tool_call_id")
     return checked_turn(turn, field)
+
+
+def _variables(chat: inference_pb2.Chat) -> dict[str, Any]:
+    """Whether the template knows them is seen where it is. This wire has no whole numbers, templates do."""
+    if len(chat.template_variables) > MAX_VARIABLES:
+        raise invalid(VARIABLES, f"must have at most {MAX_VARIABLES} entries")
+    found: dict[str, Any] = {}
+    for name, value in chat.template_variables.items():
+        if not isinstance(value, bool | float | str):
+            raise invalid(f"{VARIABLES}.{name}", "must be true, false, a number or a text")
+        found[name] = int(value) if isinstance(value, float) and value.is_integer() else value
+    return found
 
 
 def _call(call: inference_pb2.ToolCall, field: str) -> ToolCall:

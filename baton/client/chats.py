@@ -4,7 +4,8 @@ Knows nothing of the wire.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from common.types.errors import invalid
@@ -47,6 +48,8 @@ class Chat:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
+    template_variables: Mapping[str, bool | float | str] = field(default_factory=dict)
+    """What the model's template asks for by name, such as `enable_thinking`."""
 
 
 def as_chat(
@@ -54,12 +57,13 @@ def as_chat(
     tools: Sequence[Tool | Mapping[str, Any]] = (),
     tool_choice: Choice | None = None,
     parallel_tool_calls: bool | None = None,
+    template_variables: Mapping[str, bool | float | str] = MappingProxyType({}),
 ) -> Chat:
     """Accepts the dictionaries other clients use; a key without a meaning here is refused."""
     turns = tuple(turn if isinstance(turn, Message) else _turn(turn) for turn in messages)
     offered = tuple(tool if isinstance(tool, Tool) else _tool(tool) for tool in tools)
     choice = ToolChoice.of(tool_choice) if isinstance(tool_choice, str) else tool_choice
-    return Chat(turns, tools=offered, tool_choice=choice, parallel_tool_calls=parallel_tool_calls)
+    return Chat(turns, True, offered, choice, parallel_tool_calls, dict(template_variables))
 
 
 def _turn(turn: Mapping[str, Any]) -> Message:

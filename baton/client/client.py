@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import Any, Unpack
 
 import grpc
@@ -79,11 +80,12 @@ class Client(Connected):
         tools: Sequence[Tool | Mapping[str, Any]] = (),
         tool_choice: Choice | None = None,
         parallel_tool_calls: bool | None = None,
+        template_variables: Mapping[str, bool | float | str] = MappingProxyType({}),
         deadline_s: float | None = None,
         **asking: Unpack[Asking],
     ) -> Completion:
         """The assistant's next turn, which may be calls of the tools; `generate(as_chat(...))` streams it."""
-        chat = as_chat(messages, tools, tool_choice, parallel_tool_calls)
+        chat = as_chat(messages, tools, tool_choice, parallel_tool_calls, template_variables)
         return await self.complete(chat, deadline_s=deadline_s, **asking)
 
     async def tokenize(

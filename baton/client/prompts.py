@@ -80,13 +80,16 @@ def tokenize_request(
 def chat_message(chat: Chat) -> inference_pb2.Chat:
     """Raises InvalidRequest where a value is of another kind than the wire's."""
     try:
-        return inference_pb2.Chat(
+        message = inference_pb2.Chat(
             messages=[_turn(turn) for turn in chat.messages],
             add_generation_prompt=chat.add_generation_prompt,
             tools=[_tool(tool) for tool in chat.tools],
             tool_choice=None if chat.tool_choice is None else _choice(chat.tool_choice),
             parallel_tool_calls=chat.parallel_tool_calls,
         )
+        if chat.template_variables:
+            message.template_variables.update(chat.template_variables)
+        return message
     except (TypeError, ValueError) as error:
         raise invalid("chat", "has a value of another kind than it must be") from error
 

@@ -169,6 +169,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         asks({"role": "assistant", "tool_calls": [{**CALLED, "arguments": '{"a": NaN}'}]}),
         "chat.messages[0].tool_calls[0].arguments",
     ),
+    "a variable of no kind": (chat(template_variables={"a": [1]}), "chat.template_variables.a"),
+    "a variable that is null": (chat(template_variables={"a": None}), "chat.template_variables.a"),
+    "variables without end": (chat(template_variables={f"k{at}": 1 for at in range(129)}), "chat.template_variables"),
     "a call without an id": (
         asks({"role": "assistant", "tool_calls": [{"name": "f"}]}),
         "chat.messages[0].tool_calls[0].id",
@@ -185,6 +188,24 @@ async def test_every_refusal_names_its_field(tmp_path: Path) -> None:
             assert named[0].startswith(field), what
         assert made.router.serving.tally.refused["invalid"] >= 1
         assert not made.workers["p0"].service.requests
+
+
+async def test_variables_reach_the_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prompt's end opens reasoning when this template is told to."""
+    says(monkeypatch, "hm</think>yes")
+    async with rig(tmp_path) as made:
+        await fleet_of(made)
+        async with Client(made.router.grpc_address) as client:
+            told = await client.chat([ASKED], template_variables={"enable_thinking": True}, max_tokens=13)
+            assert (told.text, told.answers[0].reasoning) == ("yes", "hm")
+            plain = await client.chat([ASKED], template_variables={"enable_thinking": False}, max_tokens=13)
+            assert (plain.text, plain.answers[0].reasoning) == ("hm</think>yes", "")
+            tokens = await client.tokenize(as_chat([ASKED], template_variables={"enable_thinking": True}))
+            assert (await client.detokenize(tokens.token_ids)).endswith("<think>")
+            for wrong in ({"nope": True}, {"messages": "x"}):
+                with pytest.raises(InvalidRequest) as caught:
+                    await client.chat([ASKED], template_variables=wrong)
+                assert caught.value.violations[0].field == f"chat.template_variables.{next(iter(wrong))}"
 
 
 async def test_tools_need_a_template_that_teaches_them(tmp_path: Path) -> None:
