@@ -89,8 +89,8 @@ class StepResult:
     A row whose logits leave nothing to choose (not a number, or every token excluded) yields None: its attempt fails.
     So does one whose constraint can no longer be enforced.
     `scores[i]` answers `works[i].score_ids`; the whole tuple may be empty when no work asked. Of `seconds`, `kernel_s`
-    went by in kernels: while the model ran, and on a device while tokens were chosen. `exhausted` are works for which the device had no memory left
-    even alone: their attempts fail, the others' results stand.
+    went by in kernels: while the model ran, and on a device while tokens were chosen. `exhausted` are works for which
+    the device had no memory left even alone: their attempts fail, the others' results stand.
     """
 
     sampled: tuple[Sampled | None, ...]
