@@ -4,6 +4,7 @@ Knows nothing of hand-offs and events: a sequence is in the batch with its block
 """
 
 from bisect import insort
+from collections.abc import Callable
 
 from common.engine.limits import Limits
 from common.engine.sequence import Sequence
@@ -55,7 +56,7 @@ class Batch:
             self.waiting.remove(sequence)
         self._tables.free(sequence)
 
-    def choose(self, num_promised: int) -> tuple[dict[Sequence, int], dict[Sequence, tuple[int, int]]]:
+    def choose(self, num_promised: Callable[[], int]) -> tuple[dict[Sequence, int], dict[Sequence, tuple[int, int]]]:
         """How many tokens of each sequence the next step computes, and the copies that must come first.
 
         Every decode row is in every step; prompts get what the ration leaves beside these rows and the promised ones,
@@ -69,7 +70,9 @@ class Batch:
                 chunks.append(sequence)
             else:
                 self._take(sequence, 1, takes, copies)
-        left = min(self._limits.token_budget - len(takes), self._ration.tokens(len(takes) + num_promised))
+        if not chunks:
+            return takes, copies
+        left = min(self._limits.token_budget - len(takes), self._ration.tokens(len(takes) + num_promised()))
         for sequence in sorted(chunks, key=lambda chunk: chunk.arrival):
             if left and self._take(sequence, min(sequence.num_remaining, left), takes, copies):
                 left -= takes[sequence]

@@ -75,11 +75,11 @@ class DecodeScheduler:
     def plan(self, now: float) -> StepPlan | None:
         """The next step, or None when there is nothing to do until a command comes."""
         events: list[Event] = []
-        takes, copies = self._batch.choose(self._num_promised_rows())
+        takes, copies = self._batch.choose(self._num_promised_rows)
         if not takes:  # nobody could stay; the oldest of them may fit now that all have left
             self._tables.settle()
             events = self._admit(now)
-            takes, copies = self._batch.choose(self._num_promised_rows())
+            takes, copies = self._batch.choose(self._num_promised_rows)
         if not takes:
             return None
         plan, self._planned = make_plan(takes, copies=copies.values(), events=events)
