@@ -34,6 +34,10 @@ if TYPE_CHECKING:  # what constrains needs packages that choosing does without
     from common.engine.masks import Masks
 
 NUM_SCRATCH = 1
+NODE_BYTES = 64 << 20
+"""The most that the nodes of one captured step are taken for. The driver counts for the whole device, and another
+worker on it may be taking its pool just then.
+"""
 
 
 @dataclass(slots=True)
@@ -134,9 +138,10 @@ class DeviceGround:
         try:
             for rows in dict.fromkeys((rungs[-1], rungs[0])):
                 self.meter.release()  # a capture does so itself, and what it gave back would hide what it took
-                free = self.meter.free()
+                free, taken = self.meter.free(), self.meter.taken()
                 kept.append(Graphs(stage, inputs, _forward(decoder, storage), (rows,)))
-                costs.append(max(0, free - self.meter.free()))
+                own = max(0, self.meter.taken() - taken)
+                costs.append(own + min(max(0, free - self.meter.free() - own), NODE_BYTES))
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise

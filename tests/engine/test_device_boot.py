@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from common.engine.boot import Engine, Machine, boot
-from common.engine.device_ground import cuda_ground
+from common.engine.device_ground import NODE_BYTES, cuda_ground
 from common.engine.device_memory_plan import RESERVE_BYTES, MemoryUse
 from common.engine.graphs import Graphs, ladder
 from common.engine.loop import Scheduler
@@ -110,6 +110,15 @@ def test_it_says_what_the_memory_went_to_and_how_far_capturing_is() -> None:
     assert "captured decode steps of 1, 2, 4, 5 sequences" in start.lines
     assert start.phases.index("measure") < start.phases.index("probe") < start.phases.index("capture")
     assert start.progress[-1] == (4, 4)
+
+
+def test_what_another_worker_takes_meanwhile_is_not_held_for_a_graph() -> None:
+    start = Start()
+    start.ground.meter = FakeMeter(total_bytes=1 << 50, free_bytes=1 << 50, graph_bytes=40 << 30)
+    engine = start.boot(on_device())
+    [memory] = [line for line in start.lines if line.startswith("device memory")]
+    assert f"graphs {len(ladder(5)) * NODE_BYTES / 2**30:.2f}" in memory
+    engine.close()
 
 
 def test_the_pool_takes_what_is_left_and_no_more() -> None:
