@@ -1,7 +1,7 @@
 """What a call brings from its front to where the request begins: the trace that it is a part of, and its name."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
 from common.types.ids import new_request_id
@@ -10,14 +10,9 @@ _incoming: ContextVar[str] = ContextVar("incoming", default="")
 _name: ContextVar[str] = ContextVar("name", default="")
 
 
-@contextmanager
-def part_of(traceparent: str) -> Iterator[None]:
+def part_of(traceparent: str) -> AbstractContextManager[None]:
     """What is called inside is a part of this trace; an empty text begins a new one."""
-    token = _incoming.set(traceparent)
-    try:
-        yield
-    finally:
-        _incoming.reset(token)
+    return _inside(_incoming, traceparent)
 
 
 def incoming() -> str:
@@ -25,24 +20,26 @@ def incoming() -> str:
     return _incoming.get()
 
 
-@contextmanager
-def named(id: str) -> Iterator[None]:
+def named(id: str) -> AbstractContextManager[None]:
     """The request made inside is called so: a front that answers with an id before there is a request uses it."""
-    token = _name.set(id)
-    try:
-        yield
-    finally:
-        _name.reset(token)
+    return _inside(_name, id)
 
 
-@contextmanager
-def numbered(place: int) -> Iterator[None]:
+def numbered(place: int) -> AbstractContextManager[None]:
     """One of several requests of one call: the first has the call's own name, the others begin with it."""
     name = _name.get()
-    with named(f"{name}.{place}" if name and place else name):
-        yield
+    return named(f"{name}.{place}" if name and place else name)
 
 
 def request_id() -> str:
     """As the front named it, or a new one. No two requests may have the same."""
     return _name.get() or new_request_id()
+
+
+@contextmanager
+def _inside(variable: ContextVar[str], value: str) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)

@@ -93,6 +93,9 @@ async def test_an_error_before_the_first_token_is_an_event_too(tmp_path: Path) -
         assert (answer.status, answer.error["type"]) == (504, "timeout_error")
         head, events = await stream(fleet.address, PATH, prompt="hi")
         assert (head.status, len(events), events[0]["error"]["type"]) == (200, 1, "timeout_error")
+        async with fleet.client() as client:
+            with pytest.raises(APIError, match="the deadline passed"):
+                await all_of(client.completions.create(model="tiny", prompt="hi", stream=True))
         fleet.prefill.script.release("first")
 
 
