@@ -36,6 +36,13 @@ def test_flags_are_understood_by_those_who_get_them() -> None:
     assert router.environment == {"A": "b"}
 
 
+def test_all_processes_are_told_the_goals() -> None:
+    router, prefill, decode = plan(UpConfig(model="m", ttft_goal_ms=700, tpot_goal_ms=0), [0, 1], {})
+    for timeouts in (resolve(RouterConfig, router.argv[3:], {}, {}).timeouts, worker(decode).timeouts):
+        assert (timeouts.ttft_goal_ms, timeouts.tpot_goal_ms) == (700, 0)
+    assert worker(prefill).timeouts.ttft_goal_ms == 700
+
+
 def test_workers_get_cores_of_their_own_when_there_are_enough() -> None:
     _, prefill, decode = plan(UpConfig(model="m"), [0, 1, 2, 3, 4], {})
     assert (worker(prefill).cores, worker(prefill).threads) == ("0,1,2", 3)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from queue import Queue
 
@@ -20,6 +21,7 @@ from common.types.config import WorkerConfig
 from common.types.errors import ModelError, StartupError
 from common.types.kv import KVLayout
 from common.types.sampling import FinishReason, Sampling
+from common.types.timeouts import Timeouts
 from decode_worker.scheduler import DecodeScheduler
 from prefill_worker.scheduler import PrefillScheduler
 from tests.engine.attempts import attempt
@@ -93,6 +95,7 @@ def test_an_engine_answers_like_transformers_and_says_what_it_does(watch: Watch)
     assert watch.lines[1].startswith("warm-up: ")
     assert watch.progress[-1][0] == watch.progress[-1][1] > 0
     assert engine.limits.max_model_tokens == 1024
+    assert engine.limits.tpot_goal_s == 0.06
     assert engine.layout.model == engine.fingerprint
     load = engine.loop.load()
     assert load.num_free_blocks + load.num_cached_blocks == 64
@@ -146,8 +149,9 @@ def test_the_pool_takes_a_share_of_free_memory(watch: Watch) -> None:
 
 
 def test_the_last_token_fits_a_pool_that_one_sequence_fills(watch: Watch) -> None:
-    engine = watch.boot(replace(configure(), num_blocks=16))
+    engine = watch.boot(replace(configure(), num_blocks=16, timeouts=Timeouts(tpot_goal_ms=0.0)))
     assert engine.limits.max_model_tokens == 256
+    assert engine.limits.tpot_goal_s == inf
     engine.loop.post(SubmitLocal(attempt("a", range(250), sampling=Sampling(temperature=0.0, max_tokens=99))))
     assert len(watch.answer()) == 6
     engine.close()

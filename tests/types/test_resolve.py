@@ -45,6 +45,12 @@ def test_groups_are_options_of_the_same_level() -> None:
     assert config.timeouts == replace(Timeouts(), lease_s=3.0, landed_tries=7, drain_s=1.5, fence_s=2.0)
 
 
+def test_a_goal_is_at_least_nought() -> None:
+    assert worker(environ={"BATON_TPOT_GOAL_MS": "0"}).timeouts.tpot_goal_ms == 0
+    with pytest.raises(ConfigError, match="It must be at least 0"):
+        worker("--ttft-goal-ms", "-1")
+
+
 def test_booleans() -> None:
     assert resolve(UpConfig, ["--no-pin"], NONE, NONE).pin is False
     assert resolve(UpConfig, ["--pin"], {"BATON_PIN": "no"}, NONE).pin is True
