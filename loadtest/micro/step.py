@@ -18,8 +18,8 @@ from loadtest.micro._rows import Measured
 from loadtest.shapes import random_model
 
 NUM_ROUNDS = 9
-NUM_STEPS, NUM_COLD = 16, 2
-"""Steps of a round; the first ones find caches full of what the bandwidth was measured with, and do not count."""
+NUM_STEPS, NUM_COLD = 18, 4
+"""Steps of a round; the first ones find caches and cores still full of the bandwidth's measuring, and do not count."""
 NUM_PROMPTS = 3
 
 
