@@ -9,7 +9,8 @@ from common.cache.driver import CudaDriver, DriverError
 from common.cache.storage import KVStorage
 from common.engine.meter import CudaMeter
 from common.engine.stage import CudaStage
-from kvtransfer.transports.cuda.device_pool import make_device_pool
+from common.kernels.toolchain import check_launches
+from kvtransfer.transports.cuda.device_pool import CudaQueue, make_device_pool
 from kvtransfer.transports.outbox import DeviceOutbox
 from loadtest.gpu.handoff_rows import EIGHT_BITS, PARITY, eight_bits, parity
 from tests.cache.test_storage import LAYOUT
@@ -47,6 +48,34 @@ def test_a_captured_step_reads_what_lies_at_its_addresses() -> None:
     source.fill_(3)
     replay()
     assert stage.download(target)().tolist() == [6.0] * 4
+
+
+def test_no_queue_of_copies_gets_the_steps_stream() -> None:
+    stage = CudaStage(DEVICE)
+    stage.enter()
+    own = torch.cuda.current_stream(DEVICE).cuda_stream
+    assert own not in {CudaQueue(DEVICE).stream for _ in range(100)}
+
+
+def test_a_capture_that_fails_leaves_the_thread_on_its_stream() -> None:
+    stage = CudaStage(DEVICE)
+    stage.enter()
+    own, source, calls = torch.cuda.current_stream(DEVICE), torch.zeros(4, device=DEVICE), list[float]()
+
+    def step() -> None:
+        source.add_(1)
+        if calls:
+            source.cpu()  # waits, which no capture may
+        calls.append(1.0)
+
+    with pytest.raises(RuntimeError):
+        stage.capture(step)
+    assert torch.cuda.current_stream(DEVICE) == own
+    assert stage.download(source + 1)().tolist() == [2.0] * 4
+
+
+def test_triton_can_launch_here() -> None:
+    check_launches()
 
 
 def test_a_meter_sees_what_torch_takes() -> None:
