@@ -86,9 +86,9 @@ class Caller:
         """There will be a stream: its headers go out at once. Several may say so; the first one does it."""
         async with self._starting:
             if not self.started:
-                await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-                self.started = True
                 self._since = self._loop.time()
+                await self._patiently({"type": "http.response.start", "status": 200, "headers": headers})
+                self.started = True
                 self._ring_when_due()
 
     def push(self, data: bytes) -> bool:
@@ -103,12 +103,18 @@ class Caller:
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """Waits while the connection holds as much unread as it may."""
         self._since = self._loop.time()
+        await self._patiently({"type": "http.response.body", "body": data, "more_body": more})
+        self._ended = not more
+
+    async def _patiently(self, message: MutableMapping[str, Any]) -> None:
+        """The timer runs from the first time on: a connection may still be full of an earlier answer."""
         self._sending += 1
+        if self._timer is None:
+            self._ring_when_due()
         try:
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            await self._send(message)
         finally:
             self._sending -= 1
-        self._ended = not more
 
     def _due(self) -> float:
         return self._since + (self._patience.stalled_s if self._sending else self._patience.keep_alive_s)

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from pathlib import Path
 
-from baton.v1 import types_pb2
+from baton.v1 import inference_pb2, types_pb2
 from common.types.errors import Overloaded, Unavailable
 from common.types.sampling import FinishReason
 from tests.cli.command import baton, begin
@@ -135,3 +135,19 @@ async def test_failures_say_what_to_do() -> None:
     ran = await baton("pool", "--fleet", target)
     assert ran.code == 1
     assert "cannot be reached. Start a fleet with `baton up`" in ran.err
+
+
+async def test_what_a_model_thinks_is_told_beside_the_answer_and_not_remembered() -> None:
+    inference = ScriptedInference()
+    thoughts = [inference_pb2.Part(reasoning=text) for text in ("let me ", "see")]
+    thinking = [inference_pb2.GenerateResponse(delta=inference_pb2.Delta(parts=[each])) for each in thoughts]
+    inference.scripts = [
+        [accepted(), *thinking, delta("Yes."), delta("", finish=FinishReason.STOP), done()],
+        [accepted(), delta("Really.", finish=FinishReason.STOP), done()],
+    ]
+    async with serving(inference) as target:
+        ran = await baton("chat", "--grpc", target, text="well?\nreally?\n")
+    assert (ran.code, ran.out.split("\n")[:2]) == (0, ["Yes.", "Really."])
+    assert "let me see\n" in ran.err
+    turns = [(turn.role, turn.content) for turn in inference.requests[-1].chat.messages]
+    assert turns == [("user", "well?"), ("assistant", "Yes."), ("user", "really?")]

@@ -92,6 +92,19 @@ async def test_who_stalls_is_cut_off() -> None:
     assert connection.aborted.is_set()
 
 
+async def test_who_has_not_read_the_answer_before_is_cut_off_too() -> None:
+    connection = Connection()
+    connection.flows.clear()
+
+    async def work() -> None:
+        async with connection.caller(stalled_s=SOON) as caller:
+            await caller.start([])
+
+    with pytest.raises(Cancelled, match="read nothing for"):
+        await work()
+    assert connection.aborted.is_set()
+
+
 async def test_quiet_streams_get_comments() -> None:
     connection = Connection()
     async with connection.caller(keep_alive_s=SOON) as caller:

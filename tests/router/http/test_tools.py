@@ -160,6 +160,15 @@ def test_a_tool_that_is_not_there_cannot_be_forced() -> None:
         reading(body(tools=[TOOLS[0], TOOLS[0]]))
 
 
+def test_a_choice_needs_something_to_choose_from() -> None:
+    for tools in (None, []):
+        for choice in ("required", {"type": "function", "function": {"name": "f"}}):
+            with pytest.raises(InvalidRequest, match="tool_choice: needs tools"):
+                reading(body(tools=tools, tool_choice=choice))
+        assert reading(body(tools=tools, tool_choice="none")).tools is None
+    assert reading(body(tools=[], tool_choice="auto")).tools is None
+
+
 def test_a_conversation_with_calls_and_results_is_rendered() -> None:
     messages = [
         {"role": "user", "content": "hi"},
