@@ -68,19 +68,23 @@ struct AttentionScratch {
 template <class T, class Out>
 void attend(Team& team, int member, float* qkv, int64_t stride, const Batch& batch, const Heads& heads,
             const Cache<T>& cache, const Agenda& agenda, AttentionScratch<T>& scratch, Out* out, int64_t out_stride) {
-    const auto start_of = [&](int64_t i) -> const T* {
-        if (i >= (int64_t)agenda.decode.size()) return cache.first;
+    const auto look_ahead = [&](int64_t i, const T** blocks) {
+        std::fill_n(blocks, BLOCKS_AHEAD, cache.first);
+        if (i >= (int64_t)agenda.decode.size()) return;
         const DecodeItem& item = agenda.decode[i];
         const int64_t token = first_visible(batch.kv_lens[item.row] - 1, heads.window) + item.part * PART_TOKENS;
-        const int64_t block = batch.block_tables[item.row * batch.table_stride + token / cache.block_tokens];
-        return cache.key(block, item.kv_head, token % cache.block_tokens);
+        const int64_t first = token / cache.block_tokens, last = (batch.kv_lens[item.row] - 1) / cache.block_tokens;
+        for (int64_t n = 0; n < BLOCKS_AHEAD && first + n <= last; n++)
+            blocks[n] = cache.key(batch.block_tables[item.row * batch.table_stride + first + n], item.kv_head, 0);
     };
     for (int64_t i = team.next(0), following; i < (int64_t)agenda.decode.size(); i = following) {
         const DecodeItem& item = agenda.decode[i];
         following = team.next(0);
+        const T* after[BLOCKS_AHEAD];
+        look_ahead(following, after);
         float* parts = scratch.parts.template get<float>(0) + item.place * part_floats(heads);
         attend_part(qkv + item.row * stride, item.row, item.kv_head, item.part, heads, cache, batch, parts,
-                    scratch.pending[item.counter], out + item.row * out_stride, start_of(following));
+                    scratch.pending[item.counter], out + item.row * out_stride, after);
     }
     if (agenda.first_chunk == batch.num_sequences) return;
     const int64_t begin = batch.query_starts[agenda.first_chunk], rows = batch.num_tokens - begin;

@@ -131,24 +131,6 @@ void take_tile(const Cache<T>& cache, const int64_t* table, int64_t kv_head, int
     }
 }
 
-constexpr float LOG2_E = 1.44269504f;
-constexpr float HIDDEN = -1e30f;  // far below any score, and still a number
-
-// 2^x for x <= 0, good to a part in 13,000: for weights that are rounded to one in 256.
-inline Vec rough_power(Vec x) {
-#ifdef __AVX512F__
-    const Vec whole = (Vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const Vec rest = x - whole;
-    Vec power = splat(5.517167e-2f);
-    power = power * rest + 2.4261112e-1f;
-    power = power * rest + 6.9326099e-1f;
-    power = power * rest + 9.9992807e-1f;
-    return (Vec)_mm512_scalef_ps((__m512)power, (__m512)whole);
-#else
-    return exponential(x * (1 / LOG2_E));
-#endif
-}
-
 // Turns a row's scores of PANELS panels into weights relative to the row's maximum so far. The row sees tokens
 // [low, high) of them. Scores for bfloat16 are in powers of two, others in powers of e.
 template <int PANELS, class T>
@@ -228,16 +210,16 @@ void attend_tile(const float* qkv, int64_t stride, int64_t first, int64_t count,
             if (seen <= 0) continue;
             const int64_t panels = (seen + PANEL - 1) / PANEL;
             for (int64_t p = 0; p < panels; p++)
-                multiply_rows<0>(tile, scratch.query + row * depth, depth, scratch.keys + p * PANEL * depth, depth,
-                                 Store{scratch.scores + p * PANEL, KEYS});
+                multiply_rows(tile, scratch.query + row * depth, depth, scratch.keys + p * PANEL * depth, depth,
+                              nothing(scratch.keys), Store{scratch.scores + p * PANEL, KEYS, nullptr});
             for (int64_t r = 0; r < tile; r++) {
                 const int64_t query = position + first + (row + r) % count;
                 weigh_panels(panels, scratch, row + r, r, first_visible(query, heads.window) - from,
                              std::min(query + 1, to) - from, scale);
             }
             for (int64_t c = 0; c < width; c += PANEL)
-                multiply_rows<0>(tile, scratch.weights, KEYS, scratch.values + c * KEYS, panels * PANEL,
-                                 Add{scratch.out + row * width + c, width});
+                multiply_rows(tile, scratch.weights, KEYS, scratch.values + c * KEYS, panels * PANEL,
+                              nothing(scratch.values), Add{scratch.out + row * width + c, width, nullptr});
         }
     }
     for (int64_t row = 0; row < rows; row++) {

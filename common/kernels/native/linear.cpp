@@ -44,17 +44,20 @@ struct Logits {
     int64_t columns;
     Best* found;                   // of each row, or null
     const uint32_t* const* masks;  // of each row a bit per column, or null; or null altogether
+    alignas(64) float sums[TILE_ROWS * PANEL];
 
     static_assert(PANEL == 32);
-    float* place(int64_t row, int64_t p) const { return out + row * columns + p * PANEL; }
-    void operator()(int64_t row, int64_t p, Vec low, Vec high) const {
-        const int64_t count = std::min(PANEL, columns - p * PANEL);
-        store_some(place(row, p), low, count);
-        if (count > LANES) store_some(place(row, p) + LANES, high, count - LANES);
-        if (found && masks && masks[row])
-            found[row].look(low, high, p * PANEL, count, masks[row][p]);
-        else if (found)
-            found[row].look(low, high, p * PANEL, count);
+    Store tile(int64_t, int64_t, const float* bias) { return {sums, PANEL, bias}; }
+    void done(int64_t row, int64_t rows, int64_t p) const {
+        const int64_t first = p * PANEL, count = std::min(PANEL, columns - first);
+        for (int64_t r = 0; r < rows; r++) {
+            const float* own = sums + r * PANEL;
+            std::memcpy(out + (row + r) * columns + first, own, count * sizeof(float));
+            if (found && masks && masks[row + r])
+                found[row + r].look(load(own), load(own + LANES), first, count, masks[row + r][p]);
+            else if (found)
+                found[row + r].look(load(own), load(own + LANES), first, count);
+        }
     }
 };
 
@@ -66,7 +69,7 @@ void product(Team& team, const void* left, int64_t stride, int64_t rows, const L
     using A = typename Left<W>::Type;
     std::vector<Best> found(best ? team.size * rows : 0);
     team.run([&](int member) {
-        const Logits logits{out, weight.columns, best ? found.data() + member * rows : nullptr, masks};
+        const Logits logits{out, weight.columns, best ? found.data() + member * rows : nullptr, masks, {}};
         linear<W>(team, member, (const A*)left, stride, rows, weight, logits);
     });
     for (int64_t row = 0; best && row < rows; row++) {

@@ -40,41 +40,40 @@ void pack(const W* weight, const Linear& shape, W* panels) {
     }
 }
 
-constexpr int AHEAD = 4096;
+constexpr int64_t AHEAD = 8192;
 constexpr int64_t LEFT_BYTES = 384 << 10;  // of the left side, kept in a core's second-level cache
 
-// One tile's sums on their way to a member's `finish`.
-template <class Finish>
-struct Tile {
-    const Finish& finish;
-    int64_t row, panel;
-    const float* bias;
-    void operator()(int64_t r, Vec low, Vec high) const {
-        if (bias) low += load(bias), high += load(bias + LANES);
-        finish(row + r, panel, low, high);
-    }
-};
+// While a panel's only tile is computed, what lies a little further on is asked for; where there are several, the next
+// panel is, half of it with each of the first two, so that memory is asked steadily.
+inline Ahead ahead_of(const void* panel, int64_t bytes, int64_t tile, int64_t tiles, int64_t steps) {
+    const int64_t pace = bytes / steps;  // two lines
+    if (tiles == 1) return {(const char*)panel + AHEAD, pace, pace / 2};
+    if (tile > 1) return nothing(panel);
+    return {(const char*)panel + bytes + tile * bytes / 2, pace / 2, 0};
+}
 
-// Calls finish(row, panel, low, high) with 32 sums (bias added) for every row and panel of this member's share;
-// finish.place(row, panel) is where they will go, which is asked for while they are made.
+// Sums of this member's share of panels: finish.tile(row, panel, bias) is where those of a tile go, which is asked for
+// while they are made; then finish.done(row, rows, panel).
 template <class W, class A, class Finish>
-void linear(Team& team, int member, const A* left, int64_t stride, int64_t rows, const Linear& weight, const Finish& finish) {
-    const int64_t count = weight.num_panels();
+void linear(Team& team, int member, const A* left, int64_t stride, int64_t rows, const Linear& weight, Finish finish) {
+    const int64_t count = weight.num_panels(), bytes = weight.depth * PANEL * sizeof(W);
     const int64_t first = count * member / team.size, end = count * (member + 1) / team.size;
     const int64_t block = std::max<int64_t>(1, LEFT_BYTES / (weight.depth * sizeof(A)) / TILE_ROWS) * TILE_ROWS;
     for (int64_t start = 0; start < rows; start += block) {
-        const int64_t stop = std::min(rows, start + block);
+        const int64_t stop = std::min(rows, start + block), tiles = (stop - start + TILE_ROWS - 1) / TILE_ROWS;
         for (int64_t p = first; p < end; p++) {
             const W* panel = (const W*)weight.panels + p * weight.depth * PANEL;
-            for (int64_t row = start, tile; row < stop; row += tile) {
-                const int64_t left_over = stop - row, tiles = (left_over + TILE_ROWS - 1) / TILE_ROWS;
-                tile = (left_over + tiles - 1) / tiles;  // 8 and 8 rather than 12 and 4: short tiles wait on themselves
-                for (int64_t r = 0; r < tile; r++) __builtin_prefetch(finish.place(row + r, p), 1);
-                const Tile<Finish> to{finish, row, p, weight.bias ? weight.bias + p * PANEL : nullptr};
-                if (row == start)
-                    multiply_rows<AHEAD>(tile, left + row * stride, stride, panel, weight.depth, to);
-                else
-                    multiply_rows<0>(tile, left + row * stride, stride, panel, weight.depth, to);
+            int64_t row = start;
+            for (int64_t index = 0; index < tiles; index++) {
+                // 8 and 8 rather than 12 and 4: short tiles wait on themselves
+                const int64_t even = (stop - row + tiles - index - 1) / (tiles - index);
+                const int64_t tile = std::min(stop - row, TILE_ROWS > 4 ? round_up(even, 2) : even);
+                const auto to = finish.tile(row, p, weight.bias ? weight.bias + p * PANEL : nullptr);
+                for (int64_t r = 0; r < tile; r++) __builtin_prefetch(to.to + r * to.stride, 1);
+                multiply_rows(tile, left + row * stride, stride, panel, weight.depth,
+                              ahead_of(panel, bytes, index, tiles, weight.depth / depth_step<W>()), to);
+                finish.done(row, tile, p);
+                row += tile;
             }
         }
     }

@@ -30,19 +30,23 @@ bool outside(const Batch& batch, const Model& model, const Pool& pool) {
     return wrong;
 }
 
-// Where a product's sums go: rows of `stride` entries, `width` of them for a panel.
-template <class To, class Take>
-struct Into {
-    To* to;
-    int64_t stride, width;
-    Take take;
-    To* place(int64_t row, int64_t panel) const { return to + row * stride + panel * width; }
-    void operator()(int64_t row, int64_t panel, Vec low, Vec high) const { take(place(row, panel), low, high); }
+// Two columns of sums at a time become one of the gated product.
+template <class A>
+struct Gate {
+    A* to;
+    int64_t stride;
+    const float* bias;
+    void operator()(int64_t row, Vec low, Vec high) const { store(to + row * stride, silu_mul(low, high)); }
 };
 
-const auto KEEP = [](float* to, Vec low, Vec high) { Store{to, 0}(0, low, high); };
-const auto SUM_UP = [](float* to, Vec low, Vec high) { Add{to, 0}(0, low, high); };
-const auto GATE = [](auto* to, Vec low, Vec high) { store(to, silu_mul(low, high)); };
+// Rows of `stride` entries, `width` of them for a panel, that tiles go to.
+template <class Tile, class To>
+struct Rows {
+    To* to;
+    int64_t stride, width;
+    Tile tile(int64_t row, int64_t panel, const float* bias) const { return {to + row * stride + panel * width, stride, bias}; }
+    void done(int64_t, int64_t, int64_t) const {}
+};
 
 }  // namespace
 
@@ -96,7 +100,7 @@ private:
     void pass(Team& team, int member, const Batch& batch, const Pool& pool, const std::map<int64_t, Agenda>& agendas,
               const Agenda& final_agenda, A* out) {
         int64_t rows = batch.num_tokens;
-        const Into sum_up{residual_, hidden_width_, PANEL, SUM_UP};
+        const Rows<Add, float> sum_up{residual_, hidden_width_, PANEL};
         for (int64_t row = rows * member / team.size; row < rows * (member + 1) / team.size; row++) {
             const T* from = (const T*)model.embedding + batch.token_ids[row] * model.hidden;
             for (int64_t i = 0; i < model.hidden; i += LANES)
@@ -109,7 +113,7 @@ private:
             const bool last = index + 1 == model.num_layers;
             const Agenda& agenda = last ? final_agenda : agendas.at(layer.window);
             const A* normed = norm(team, member, rows, layer.attention_norm);
-            linear<T>(team, member, normed, hidden_width_, rows, layer.qkv, Into{qkv_, qkv_width_, PANEL, KEEP});
+            linear<T>(team, member, normed, hidden_width_, rows, layer.qkv, Rows<Store, float>{qkv_, qkv_width_, PANEL});
             team.meet();
             const Cache<T> cache{(T*)pool.kv + index * pool.layer_stride, pool.block_stride, pool.kv_stride,
                                  pool.head_stride, pool.block_tokens, model.head_dim};
@@ -127,7 +131,7 @@ private:
             linear<T>(team, member, attended_, attended_width_, rows, layer.o, sum_up);
             team.meet();
             normed = norm(team, member, rows, layer.mlp_norm);
-            linear<T>(team, member, normed, hidden_width_, rows, layer.gate_up, Into{inner_, inner_width_, LANES, GATE});
+            linear<T>(team, member, normed, hidden_width_, rows, layer.gate_up, Rows<Gate<A>, A>{inner_, inner_width_, LANES});
             team.meet();
             linear<T>(team, member, inner_, inner_width_, rows, layer.down, sum_up);
             team.meet();

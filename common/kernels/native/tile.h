@@ -32,10 +32,11 @@ constexpr int64_t depth_step() {
     return sizeof(typename Left<W>::Type) == 2 ? 2 : 1;
 }
 
-// Rows of 32 sums each, stored, or added to what is there.
+// Where a tile's sums go, row by row: stored, or added to what is there. `bias` may be null.
 struct Store {
     float* to;
     int64_t stride;
+    const float* bias;
     void operator()(int64_t row, Vec low, Vec high) const {
         store(to + row * stride, low);
         store(to + row * stride + LANES, high);
@@ -44,6 +45,7 @@ struct Store {
 struct Add {
     float* to;
     int64_t stride;
+    const float* bias;
     void operator()(int64_t row, Vec low, Vec high) const {
         float* sums = to + row * stride;
         store(sums, load(sums) + low);
@@ -51,68 +53,85 @@ struct Add {
     }
 };
 
-// A loop over memory, so that registers hold nothing but sums until they are all there.
+// What is asked of memory while a tile is computed: two lines for every step through its depth.
+struct Ahead {
+    const void* from;
+    int64_t step, second;
+};
+
+inline Ahead nothing(const void* panel) { return {panel, 0, 0}; }
+
+// The first `rows` of ROWS sums, in a loop over memory: until they are all there, registers hold nothing but sums.
 template <int ROWS, class Sums, class Finish>
-inline void hand_over(const Sums& low, const Sums& high, const Finish& finish) {
+inline void hand_over(const Sums& low, const Sums& high, int64_t rows, const Finish& finish) {
     Vec sums[ROWS][2];
 #pragma GCC unroll 16
     for (int row = 0; row < ROWS; row++) sums[row][0] = (Vec)low[row], sums[row][1] = (Vec)high[row];
+    if (finish.bias)
+        for (int row = 0; row < rows; row++)
+            sums[row][0] += load(finish.bias), sums[row][1] += load(finish.bias + LANES);
 #pragma GCC unroll 1
-    for (int row = 0; row < ROWS; row++) finish(row, sums[row][0], sums[row][1]);
+    for (int row = 0; row < rows; row++) finish(row, sums[row][0], sums[row][1]);
 }
 
-// left[rows][depth] x panel; every row's 32 sums go to `finish(row, low, high)`. `AHEAD` bytes of the panel are fetched
-// early; 0 when it is in a cache. Never inlined: constants that a caller keeps in registers for its `finish` would push
-// sums out of theirs, which made a gated product a third slower.
-template <int ROWS, int AHEAD, class W, class Finish>
-__attribute__((noinline)) void multiply(const float* left, int64_t stride, const W* panel, int64_t depth, Finish finish) {
+// left[rows][depth] x panel; every row's 32 sums go to `finish`. ROWS is `rows`, or one more: then the last row is
+// computed twice. Never inlined: constants that a caller keeps in registers for its `finish` would push sums out of
+// theirs, which made a gated product a third slower.
+template <int ROWS, class W, class Finish>
+__attribute__((noinline)) void multiply(const float* left, int64_t stride, int64_t rows, const W* panel, int64_t depth,
+                                        Ahead ahead, Finish finish) {
     Vec low[ROWS] = {}, high[ROWS] = {};
-    for (int64_t k = 0; k < depth; k++, panel += PANEL) {
-        if (AHEAD) {
-            __builtin_prefetch((const char*)panel + AHEAD);
-            if (sizeof(W) == 4) __builtin_prefetch((const char*)panel + AHEAD + 64);
-        }
+    const char* early = (const char*)ahead.from;
+    const float* last = left + (rows - 1) * stride;
+    for (int64_t k = 0; k < depth; k++, panel += PANEL, early += ahead.step) {
+        __builtin_prefetch(early);
+        __builtin_prefetch(early + ahead.second);
         Vec first = load(panel), second = load(panel + LANES);
 #pragma GCC unroll 16
         for (int row = 0; row < ROWS; row++) {
-            Vec x = splat(left[row * stride + k]);
+            Vec x = splat(row < ROWS - 1 ? left[row * stride + k] : last[k]);
             low[row] += x * first;
             high[row] += x * second;
         }
     }
-    hand_over<ROWS>(low, high, finish);
+    hand_over<ROWS>(low, high, rows, finish);
 }
 
 #ifdef __AVX512BF16__
-template <int ROWS, int AHEAD, class Finish>
-__attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_t depth, Finish finish) {
+template <int ROWS, class Finish>
+__attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, int64_t rows, const Bf16* panel, int64_t depth,
+                                        Ahead ahead, Finish finish) {
     __m512 low[ROWS], high[ROWS];
+    const char* early = (const char*)ahead.from;
+    const Bf16* last = left + (rows - 1) * stride;
 #pragma GCC unroll 16
     for (int row = 0; row < ROWS; row++) low[row] = high[row] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < depth; k += 2, panel += 2 * PANEL) {
-        if (AHEAD) {
-            __builtin_prefetch((const char*)panel + AHEAD);
-            __builtin_prefetch((const char*)panel + AHEAD + 64);
-        }
+    for (int64_t k = 0; k < depth; k += 2, panel += 2 * PANEL, early += ahead.step) {
+        __builtin_prefetch(early);
+        __builtin_prefetch(early + ahead.second);
         __m512bh first = (__m512bh)_mm512_loadu_si512(panel);
         __m512bh second = (__m512bh)_mm512_loadu_si512(panel + PANEL);
 #pragma GCC unroll 16
         for (int row = 0; row < ROWS; row++) {
             int32_t pair;
-            std::memcpy(&pair, left + row * stride + k, sizeof pair);
+            std::memcpy(&pair, row < ROWS - 1 ? left + row * stride + k : last + k, sizeof pair);
             __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
             low[row] = _mm512_dpbf16_ps(low[row], x, first);
             high[row] = _mm512_dpbf16_ps(high[row], x, second);
         }
     }
-    hand_over<ROWS>(low, high, finish);
+    hand_over<ROWS>(low, high, rows, finish);
 }
 #else
-template <int ROWS, int AHEAD, class Finish>
-__attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, const Bf16* panel, int64_t depth, Finish finish) {
+template <int ROWS, class Finish>
+__attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, int64_t rows, const Bf16* panel, int64_t depth,
+                                        Ahead ahead, Finish finish) {
     Vec low[ROWS] = {}, high[ROWS] = {};
-    for (int64_t k = 0; k < depth; k += 2, panel += 2 * PANEL) {
-        if (AHEAD) __builtin_prefetch((const char*)panel + AHEAD);
+    const char* early = (const char*)ahead.from;
+    const Bf16* last = left + (rows - 1) * stride;
+    for (int64_t k = 0; k < depth; k += 2, panel += 2 * PANEL, early += ahead.step) {
+        __builtin_prefetch(early);
+        __builtin_prefetch(early + ahead.second);
         Bits first, second;
         std::memcpy(&first, panel, sizeof first);
         std::memcpy(&second, panel + PANEL, sizeof second);
@@ -121,23 +140,24 @@ __attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, const 
 #pragma GCC unroll 16
         for (int row = 0; row < ROWS; row++) {
             uint32_t pair;
-            std::memcpy(&pair, left + row * stride + k, sizeof pair);
+            std::memcpy(&pair, row < ROWS - 1 ? left + row * stride + k : last + k, sizeof pair);
             Vec even = (Vec)(Bits{} + (pair << 16)), odd = (Vec)(Bits{} + (pair & 0xffff0000u));
             low[row] = low[row] + even * first_even + odd * first_odd;
             high[row] = high[row] + even * second_even + odd * second_odd;
         }
     }
-    hand_over<ROWS>(low, high, finish);
+    hand_over<ROWS>(low, high, rows, finish);
 }
 #endif
 
-// The same for any number of rows up to TILE_ROWS.
-template <int AHEAD, int ROWS = TILE_ROWS, class A, class W, class Finish>
-inline void multiply_rows(int64_t rows, const A* left, int64_t stride, const W* panel, int64_t depth, const Finish& finish) {
-    if (rows == ROWS)
-        multiply<ROWS, AHEAD>(left, stride, panel, depth, finish);
-    else if constexpr (ROWS > 1)
-        multiply_rows<AHEAD, ROWS - 1>(rows, left, stride, panel, depth, finish);
+// The same for any number of rows up to TILE_ROWS. Of the larger heights only even ones are compiled.
+template <int ROWS = TILE_ROWS, class A, class W, class Finish>
+inline void multiply_rows(int64_t rows, const A* left, int64_t stride, const W* panel, int64_t depth, Ahead ahead,
+                          const Finish& finish) {
+    constexpr int LOWER = ROWS > 4 ? ROWS - 2 : ROWS - 1;
+    if constexpr (ROWS > 1)
+        if (rows <= LOWER) return multiply_rows<LOWER>(rows, left, stride, panel, depth, ahead, finish);
+    multiply<ROWS>(left, stride, rows, panel, depth, ahead, finish);
 }
 
 }  // namespace baton

@@ -35,9 +35,13 @@ inline Vec load(const float* from) {
 }
 
 inline Vec load(const Bf16* from) {
+#ifdef __AVX512F__
+    return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from)), 16);
+#else
     Halves h;
     std::memcpy(&h, from, sizeof h);
     return (Vec)(__builtin_convertvector(h, Bits) << 16);
+#endif
 }
 
 inline Vec load(const Fp16* from) {
@@ -197,6 +201,22 @@ __attribute__((always_inline)) inline Vec exponential(Vec x) {
     Vec result = (Vec)((Ints)power + exponent);
     result = x < -87.3f ? Vec{} : result;
     return x != x ? x : result;
+#endif
+}
+
+constexpr float LOG2_E = 1.44269504f;
+// 2^x for x <= 0, good to a part in 13,000: for weights that are rounded to one in 256.
+inline Vec rough_power(Vec x) {
+#ifdef __AVX512F__
+    const Vec whole = (Vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const Vec rest = x - whole;
+    Vec power = splat(5.517167e-2f);
+    power = power * rest + 2.4261112e-1f;
+    power = power * rest + 6.9326099e-1f;
+    power = power * rest + 9.9992807e-1f;
+    return (Vec)_mm512_scalef_ps((__m512)power, (__m512)whole);
+#else
+    return exponential(x * (1 / LOG2_E));
 #endif
 }
 
