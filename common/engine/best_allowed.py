@@ -1,8 +1,8 @@
-"""Rows that want the best token their constraint allows, and nothing else.
+"""Rows that want a token their constraint allows, and nothing else; mostly the best one.
 
-Owns the three ways to it, of which a row takes the first that it can: found in the model's last product, where its mask
-was ready before that began; asked for token by token, best first, where the mask would be dear; looked for in a masked
-copy of its logits. All three find the same token. Knows nothing of penalties and of drawing.
+Owns the three ways to that, of which a row takes the first that it can: found in the model's last product, where its
+mask was ready before that began; asked for token by token, best first, where the mask would be dear; looked for in a
+masked copy of its logits. All three find the same token. Knows nothing of penalties and of drawing.
 """
 
 from collections.abc import Sequence
@@ -34,21 +34,25 @@ class BestAllowed:
         self._rest: Float32s = np.empty(0, dtype=np.float32)
 
     def masks(self) -> RowMasks | None:
-        """Those of the rows' best entries that are ready in time."""
+        """Those that are ready in time; with them the logits of a row are what it may choose from."""
         made = self._masks.early
         self._used = None if made is None else made.product
         return self._used
 
+    @property
+    def masked(self) -> frozenset[int]:
+        """The rows whose logits are under their masks."""
+        return frozenset() if self._used is None else frozenset(self._used.rows.tolist())
+
     def tokens(self, ranked: Logits, places: Sequence[int], rows: Sequence[SampleRow], made: "StepMasks") -> Tokens:
-        """The token of each such row; None where there is nothing to choose."""
-        used, self._used = self._used, None
+        """The token of each row that wants the best one; None where there is nothing to choose."""
         best, fine = ranked.best.tolist(), [isfinite(peak) for peak in ranked.peaks.tolist()]
-        found = frozenset[int]() if used is None else frozenset(used.rows.tolist())
+        found = self.masked
         tokens: Tokens = {}
         unmade: list[int] = []
         rest: list[int] = []
         for at, (row, failed) in enumerate(zip(made.rows, made.failed.tolist(), strict=True)):
-            if not rows[row].sampling.bound:
+            if not (rows[row].sampling.bound and rows[row].sampling.greedy):
                 continue
             place = places[row]
             tokens[row] = best[place] if fine[place] and not failed else None

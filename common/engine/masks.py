@@ -31,7 +31,7 @@ class StepMasks:
     failed: npt.NDArray[np.bool_]  # [C]
     rows: tuple[int, ...] = ()  # [C] which row of the step it is
     left: frozenset[int] = frozenset()  # of these no mask has been made: `Masks.guide` and `Masks.make` are for them
-    product: RowMasks | None = None  # for the step's last product: rows that want nothing but the best allowed token
+    product: RowMasks | None = None  # for the step's last product: rows that need no logits but those allowed
 
     def part(self, places: Sequence[int]) -> "StepMasks":
         """Those of some rows, none of them left."""
@@ -108,7 +108,11 @@ class Masks:
         left = frozenset(
             place
             for place, (guide, row) in enumerate(turns)
-            if row.sampling.bound and guide.would_be_asked and self._follow(place) and guide.can_be_asked(self._probes)
+            if row.sampling.bound
+            and row.sampling.greedy
+            and guide.would_be_asked
+            and self._follow(place)
+            and guide.can_be_asked(self._probes)
         )
         self._complete(words, failed, [place for place in range(len(turns)) if place not in left])
         of = tuple([at for at, row in enumerate(rows) if row.sampling.constraint is not None])

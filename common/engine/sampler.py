@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from common.engine.adjust import Adjuster, is_adjusted
-from common.engine.best_allowed import BestAllowed
+from common.engine.best_allowed import BestAllowed, Tokens
 from common.engine.plan import Sampled, SampleRow
 from common.kernels.logits import Logits, RowMasks
 from common.kernels.reference.gumbel import draw_keys
@@ -59,17 +59,21 @@ class Sampler:
             self._adjuster.forget()
             best = ranked.best.tolist()
             return tuple([Sampled(best[place]) for place in places])
-        made, bound = self._collect(ranked, places, rows)
-        if not bound:
-            return self._choose(ranked, places, rows, made)
+        made, bound, masked = self._collect(ranked, places, rows)
         rest = [at for at in range(len(rows)) if at not in bound]
-        others = iter(self._choose(ranked, [places[at] for at in rest], [rows[at] for at in rest], made))
+        done = np.array([at in masked for at in rest], dtype=bool)
+        others = iter(self._choose(ranked, [places[at] for at in rest], [rows[at] for at in rest], made, done))
         return tuple([self._ending(bound[at]) if at in bound else next(others) for at in range(len(rows))])
 
     def _choose(
-        self, ranked: Logits, places: Sequence[int], rows: Sequence[SampleRow], masks: "StepMasks | None"
+        self,
+        ranked: Logits,
+        places: Sequence[int],
+        rows: Sequence[SampleRow],
+        masks: "StepMasks | None",
+        masked: npt.NDArray[np.bool_],
     ) -> tuple[Sampled | None, ...]:
-        """The same for rows of any kind, with the masks of those that are constrained."""
+        """The same for rows of any kind, with the masks of those that are constrained; some logits are under theirs."""
         if all(row.sampling.plain for row in rows):
             self._adjuster.forget()
             best, peaks = ranked.best.tolist(), ranked.peaks.tolist()
@@ -77,7 +81,7 @@ class Sampler:
         logits, sources = ranked.values, np.array(places)
         tokens, usable = ranked.best[sources], np.isfinite(ranked.peaks[sources])
         greedy = np.array([row.sampling.greedy for row in rows], dtype=bool)
-        adjusted = np.array([is_adjusted(row) for row in rows], dtype=bool)
+        adjusted = np.array([is_adjusted(row) for row in rows], dtype=bool) & ~masked
         constrained = np.flatnonzero([row.sampling.constraint is not None for row in rows])
         usable[constrained] &= False if masks is None else ~masks.failed
         self._draw(logits, sources, rows, np.flatnonzero(usable & ~greedy & ~adjusted), tokens)
@@ -86,9 +90,9 @@ class Sampler:
         if not wanted:
             self._adjuster.forget()
         else:
-            sound = constrained[usable[constrained]]
-            words = None if masks is None else masks.words[usable[constrained]]
-            copied = _copy(logits, sources[changed], np.searchsorted(changed, sound), words)
+            sound = usable[constrained] & ~masked[constrained]
+            words = None if masks is None else masks.words[sound]
+            copied = _copy(logits, sources[changed], np.searchsorted(changed, constrained[sound]), words)
             self._adjuster.adjust(copied.numpy(), wanted)
             adjusted_best = Logits.of(copied)
             tokens[changed], usable[changed] = adjusted_best.best, np.isfinite(adjusted_best.peaks)
@@ -103,13 +107,15 @@ class Sampler:
 
     def _collect(
         self, ranked: Logits, places: Sequence[int], rows: Sequence[SampleRow]
-    ) -> "tuple[StepMasks | None, dict[int, int | None]]":
-        """The tokens of rows that only want the best allowed one, and the masks of all other constrained rows."""
+    ) -> "tuple[StepMasks | None, Tokens, frozenset[int]]":
+        """The tokens of rows that only want the best allowed one, the masks of all other constrained rows, and for
+        which of them the logits have come masked.
+        """
         if self._masks is None or self._bound is None or all(row.sampling.constraint is None for row in rows):
-            return None, {}
+            return None, {}, frozenset()
         made = self._masks.collect()
         bound = self._bound.tokens(ranked, places, rows, made)
-        return made.part([place for place, row in enumerate(made.rows) if row not in bound]), bound
+        return made.part([place for place, row in enumerate(made.rows) if row not in bound]), bound, self._bound.masked
 
     def _ending(self, token: int | None) -> Sampled | None:
         return None if token is None else Sampled(token, None, self._masks is not None and token in self._masks.end_ids)

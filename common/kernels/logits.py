@@ -10,7 +10,7 @@ from common.kernels.reference.mask_rows import mask_rows
 
 
 class RowMasks(NamedTuple):
-    """Which entries may be the best of some rows; any entry may be that of the others."""
+    """Which entries of some rows are closed: they become minus infinity. Rows without a mask are left as they are."""
 
     rows: npt.NDArray[np.int64]  # [C] each at most once
     words: npt.NDArray[np.int32]  # [C, W] bit `i % 32` of word `i // 32` opens entry i; there may be more than entries
@@ -27,26 +27,25 @@ class RowMasks(NamedTuple):
 class Logits(NamedTuple):
     """One row for each token whose successor is wanted. Nobody writes into them."""
 
-    values: torch.Tensor  # [R, V] float32, whatever a mask says
-    best: npt.NDArray[np.int64]  # [R] the highest entry that the row's mask leaves, the lowest id among equals
-    peaks: npt.NDArray[np.float32]  # [R] its value; not finite where the row holds NaN or infinity, masked or not
+    values: torch.Tensor  # [R, V] float32
+    best: npt.NDArray[np.int64]  # [R] the highest entry, the lowest id among equals
+    peaks: npt.NDArray[np.float32]  # [R] its value; not finite where the row holds NaN or infinity, closed or not
 
     @classmethod
     def of(cls, values: torch.Tensor, masks: RowMasks | None = None) -> "Logits":
-        """`values` may be on any device."""
-        if values.device.type != "cpu":
-            ids = values.argmax(dim=1)
-            best, peaks = ids.cpu().numpy(), values.gather(1, ids[:, None])[:, 0].cpu().numpy()
-        else:
-            rows = values.numpy()
-            best = rows.argmax(axis=1)
-            peaks = rows[np.arange(len(rows)), best]
+        """`values` may be on any device; they are copied where there are masks."""
         if masks is not None:
             order = np.arange(len(masks.rows))
-            wanted = values[torch.from_numpy(masks.rows)].cpu().numpy()
-            left = np.empty_like(wanted)
+            rows = torch.from_numpy(masks.rows)
+            before = values[rows].cpu().numpy()
+            left = np.empty_like(before)
             with np.errstate(invalid="ignore"):  # infinity under a mask is no number
-                mask_rows(wanted, order, masks.words, left, order)
-            best[masks.rows] = left.argmax(axis=1)
-            peaks[masks.rows] = left[order, best[masks.rows]]
-        return cls(values, best, peaks)
+                mask_rows(before, order, masks.words, left, order)
+            values = values.clone()
+            values[rows] = torch.from_numpy(left).to(values.device)
+        if values.device.type != "cpu":
+            ids = values.argmax(dim=1)
+            return cls(values, ids.cpu().numpy(), values.gather(1, ids[:, None])[:, 0].cpu().numpy())
+        entries = values.numpy()
+        best = entries.argmax(axis=1)
+        return cls(values, best, entries[np.arange(len(entries)), best])

@@ -100,7 +100,7 @@ class Decoder:
             return self._kernels.linear(hidden_rows, self._parameters.head, None).float()
 
     def ranked(self, hidden_rows: torch.Tensor, masks: RowMasks | None = None) -> Logits:
-        """The same with the best of each row that its mask leaves, on the host; good until the next call."""
+        """The same with the best of each row on the host, some rows under their masks; good until the next call."""
         if self._native is None:
             return Logits.of(self.logits(hidden_rows), masks)
         return self._native.ranked(hidden_rows, masks)

@@ -40,12 +40,12 @@ class Sampling:
     plain: bool = field(init=False, repr=False, compare=False)
     """Whether every token is simply the best one and nothing else is asked of it; known once, for it is asked often."""
     bound: bool = field(init=False, repr=False, compare=False)
-    """The same with a constraint: every token is the best one that it allows."""
+    """Whether a constraint is all that a token is chosen by: as it stands, the logits are wanted for nothing else."""
 
     def __post_init__(self) -> None:
-        best = self.greedy and self.logprobs is None and not (self.logit_bias or self.penalised)
-        object.__setattr__(self, "plain", best and self.constraint is None and not self.min_tokens)
-        object.__setattr__(self, "bound", best and self.constraint is not None)
+        alone = self.logprobs is None and not (self.logit_bias or self.penalised)
+        object.__setattr__(self, "plain", alone and self.greedy and self.constraint is None and not self.min_tokens)
+        object.__setattr__(self, "bound", alone and self.constraint is not None)
 
     @property
     def greedy(self) -> bool:

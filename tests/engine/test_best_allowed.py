@@ -23,7 +23,7 @@ from common.types.constraint import Constraint
 from common.types.ids import AttemptId
 from common.types.sampling import Sampling
 
-END, OTHER = 1, 5
+END = 1
 TEXT = """{"name": "a lane", "kind": ["runner", "baton", 12.5, true, null], "words": "one, two. three four\\n"} """
 CONSTRAINTS = (
     Constraint.regex(r"(\w{1,12}[ ,.]){40}"),
@@ -70,11 +70,12 @@ class Turn:
         return list(self._sampler.choose(Logits.of(values, under), places, rows))
 
 
-def answers(way: str, seed: int, **more: Any) -> list[list[Sampled | None]]:
+def answers(way: str, life: int, **more: Any) -> list[list[Sampled | None]]:
     """What rows under all constraints, and one without, say to the same random logits."""
-    generator, turn = random.Random(seed), Turn(way)
-    noise = torch.Generator().manual_seed(seed)
-    sampling = [Sampling(constraint=one, temperature=0.0, max_tokens=999, **more) for one in (*CONSTRAINTS, None)]
+    generator, turn = random.Random(life), Turn(way)
+    noise = torch.Generator().manual_seed(life)
+    more = {"temperature": 0.0, "max_tokens": 999} | more
+    sampling = [Sampling(constraint=one, **more) for one in (*CONSTRAINTS, None)]
     said: list[list[int]] = [[] for _ in sampling]
     steps: list[list[Sampled | None]] = []
     ended: set[int] = set()
@@ -96,12 +97,21 @@ def answers(way: str, seed: int, **more: Any) -> list[list[Sampled | None]]:
     return steps
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(
-    "more", [{}, {"stop_token_ids": (END,)}, {"stop_token_ids": (END, 70), "min_tokens": 6}], ids=["", "end", "stops"]
-)
-def test_every_way_leads_to_the_same_tokens(seed: int, more: dict[str, Any]) -> None:
-    found = [answers(way, seed, **more) for way in WAYS]
+MORE: dict[str, dict[str, Any]] = {
+    "best": {},
+    "end": {"stop_token_ids": (END,)},
+    "stops": {"stop_token_ids": (END, 70), "min_tokens": 6},
+    "drawn": {"temperature": 1.5, "seed": 7},
+    "nucleus": {"temperature": 0.8, "seed": 8, "top_p": 0.7, "top_k": 90, "min_tokens": 3},
+    "penalised": {"presence_penalty": 0.5, "temperature": 0.5, "seed": 9},
+    "scored": {"logprobs": 2},
+}
+
+
+@pytest.mark.parametrize("life", range(3))
+@pytest.mark.parametrize("more", MORE.values(), ids=MORE)
+def test_every_way_leads_to_the_same_tokens(life: int, more: dict[str, Any]) -> None:
+    found = [answers(way, life, **more) for way in WAYS]
     assert found[0] == found[1]
     assert found[0] == found[2]
 

@@ -19,8 +19,9 @@ def test_best_is_what_a_mask_leaves_and_other_rows_keep_theirs() -> None:
     before = logits.clone()
     masks = RowMasks(np.array([2, 0]), np.array([[0b0110], [0b0111]], dtype=np.int32))
     values, ids, peaks = Logits.of(logits, masks)
-    assert values is logits
     assert torch.equal(logits, before)
+    gone = -torch.inf
+    assert values.tolist() == [[0, 2, 2, gone], [1, 7, 5, 7], [gone, 1, 2, gone]]
     assert ids.tolist() == [1, 1, 2]
     assert peaks.tolist() == [2, 7, 2]
 

@@ -25,12 +25,6 @@ struct Best {
         for (column = first; at(column - first) != most;) column++;
     }
 
-    // The same among the entries whose bit is 1; what can be nobody's best counts wherever it stands.
-    void look(Vec low, Vec high, int64_t first, int64_t count, uint32_t open) {
-        if (has_peak_beyond(low) || has_peak_beyond(high)) value = std::nanf("");
-        if (open) look(only_open(low, open), only_open(high, open >> LANES), first, count);
-    }
-
     void see(float sum, int64_t at) {
         if (sum != sum || value != value)
             value = std::nanf("");
@@ -47,6 +41,7 @@ struct Logits {
     alignas(64) float sums[TILE_ROWS * PANEL];
 
     static_assert(PANEL == 32);
+<<<<<<< HEAD
     Store tile(int64_t, int64_t, const float* bias) { return {sums, PANEL, bias}; }
     void done(int64_t row, int64_t rows, int64_t p) const {
         const int64_t first = p * PANEL, count = std::min(PANEL, columns - first);
@@ -58,11 +53,23 @@ struct Logits {
             else if (found)
                 found[row + r].look(load(own), load(own + LANES), first, count);
         }
+=======
+    float* place(int64_t row, int64_t p) const { return out + row * columns + p * PANEL; }
+    void operator()(int64_t row, int64_t p, Vec low, Vec high) const {
+        const int64_t count = std::min(PANEL, columns - p * PANEL);
+        if (masks && masks[row]) {  // what can be nobody's best counts wherever it stands
+            if (has_peak_beyond(low) || has_peak_beyond(high)) found[row].value = std::nanf("");
+            low = only_open(low, masks[row][p]), high = only_open(high, masks[row][p] >> LANES);
+        }
+        store_some(place(row, p), low, count);
+        if (count > LANES) store_some(place(row, p) + LANES, high, count - LANES);
+        if (found) found[row].look(low, high, p * PANEL, count);
+>>>>>>> 413fde9 (m2)
     }
 };
 
-// `best` and `peaks` may be null; otherwise they get the column and the value of each row's highest entry, of those with
-// a 1 in the row's mask if it has one.
+// `best` and `peaks` may be null; otherwise they get the column and the value of each row's highest entry. A row may then
+// have a mask: entries with a 0 in it become minus infinity.
 template <class W>
 void product(Team& team, const void* left, int64_t stride, int64_t rows, const Linear& weight, float* out,
              int64_t* best, float* peaks, const uint32_t* const* masks) {

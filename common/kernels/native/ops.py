@@ -66,7 +66,7 @@ class PackedLinear:
         return self.ranked(x)[0]
 
     def ranked(self, x: Tensor, masks: RowMasks | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The same, and the place `[T]` int64 and value `[T]` of each row's highest entry that its mask leaves."""
+        """The same, and the place `[T]` int64 and value `[T]` of each row's highest entry, under its mask."""
         [shape] = self._packed.linears
         out = torch.full((len(x), shape.columns), torch.nan)
         best, peaks = torch.full((len(x),), -1), torch.full((len(x),), torch.nan)

@@ -159,7 +159,7 @@ class NativeStack:
         return self._rank(rows, Ranking(len(rows), self._vocab))
 
     def ranked(self, rows: torch.Tensor, masks: RowMasks | None = None) -> Logits:
-        """The same in memory that the next call uses again; the best of those that a row's mask leaves."""
+        """The same in memory that the next call uses again, some rows under their masks."""
         if len(rows) != self._ranking.num_rows:
             self._ranking = Ranking(len(rows), self._vocab)
         return self._rank(rows, self._ranking, masks)
