@@ -69,12 +69,11 @@ class Life:
 
 
 class World:
-    """Runs once. `order` may rearrange the prefill worker's queue before each of its steps."""
+    """One decode worker and so many prefill workers. Runs once."""
 
     def __init__(
-        self, decide: Decide, *, speeds: Speeds = Speeds(), tpot_goal_s: float = 0.06, num_prefill: int = 1,
-        make_prefill: Callable[[Limits, BlockTables, str], Scheduler] = PrefillScheduler,
-    ) -> None:  # fmt: skip
+        self, decide: Decide, *, speeds: Speeds = Speeds(), tpot_goal_s: float = 0.06, num_prefill: int = 1
+    ) -> None:
         self.clock = Clock()
         self._decide, self._speeds = decide, speeds
         self._view = FleetView(Model("model", "", b"k"))
@@ -83,7 +82,9 @@ class World:
         limits = Limits(512, 64, 8192, tpot_goal_s=tpot_goal_s)
         for role, number in [(Role.PREFILL, place) for place in range(num_prefill)] + [(Role.DECODE, 0)]:
             name, tables = f"{role.value}-{number}", BlockTables.create(NUM_BLOCKS, BLOCK_TOKENS, b"k" * 32, "")
-            made = make_prefill(limits, tables, LAYOUT) if role is Role.PREFILL else DecodeScheduler(limits, tables)
+            made: Scheduler = (
+                PrefillScheduler(limits, tables, LAYOUT) if role is Role.PREFILL else DecodeScheduler(limits, tables)
+            )
             made.learn(WARM_UP_TOKENS, WARM_UP_TOKENS * speeds.token_ms / speeds.share / 1000)
             self._sites[name] = Site(self.clock, made, speeds, partial(self._hear, role, name))
             self._view.join(_hello(name, role), 0.0)

@@ -69,6 +69,16 @@ def test_an_unmeasured_member_is_taken_to_be_like_its_peers() -> None:
     assert alone.ttft_ms == pytest.approx(100 / PRIOR_PREFILL_TOKENS_PER_S * 1000)
 
 
+def test_an_idle_member_is_not_believed_to_be_slower_than_decode_members() -> None:
+    """A disturbed measurement would keep away the prompts that alone could correct it."""
+    beside = decode(load=load(prefill_tokens_per_s=800.0))
+    idle, _ = choose_prefill(snapshot(prefill(load=SLOW), beside), need(100))
+    queued, _ = choose_prefill(snapshot(prefill(load=SLOW, sent_tokens=1), beside), need(100))
+    assert idle is not None
+    assert queued is not None
+    assert (idle.ttft_ms, queued.ttft_ms) == (125.0, 1010.0)
+
+
 def test_the_explanation_lists_all_candidates_best_first() -> None:
     _, why = choose_prefill(snapshot(prefill("p0", load=BUSY), prefill("p1"), decode()), need(100))
     assert why.decision == "prefill"
