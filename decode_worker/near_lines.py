@@ -39,9 +39,14 @@ class NearLines(Generic[Source]):
         await self.forget(source)
         hello = Hello(lender_epoch, self._epoch, self._own.layout, self._own.block_bytes, ticket)
         try:
-            self._lines[source] = await NearLine.connect(endpoint, hello, stall_s=self._stall_s)
+            line = await NearLine.connect(endpoint, hello, stall_s=self._stall_s)
         except TransportFailed as failure:
             _log.info("no near line", extra={"reason": failure.reason})
+            return
+        other = self._lines.pop(source, None)  # opened meanwhile
+        self._lines[source] = line
+        if other is not None:
+            await other.close()
 
     def stands(self, source: Source) -> bool:
         line = self._lines.get(source)

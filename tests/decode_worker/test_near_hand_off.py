@@ -19,6 +19,7 @@ from tests.decode_worker.pair import FIRST, Pair, attempt, octets, pair
 from tests.decode_worker.test_handoff import SOURCE_BLOCKS, Router
 from tests.kvtransfer.carriers import EPOCH, FETCHER_EPOCH
 from tests.kvtransfer.near.talk import POOL, Talk
+from tests.kvtransfer.pools import descriptors
 
 EARLIER, X = attempt(request="r-0"), attempt(request="r-1")
 TARGET_BLOCKS = (8, 2, 5)
@@ -143,6 +144,24 @@ async def test_answers_that_are_no_messages_are_no_answers() -> None:
         with pytest.raises(LineRefused):
             _ = [update async for update in lines.fetch(SOURCE, kvtransfer_pb2.FetchRequest())]
         assert await lines.landed(SOURCE, kvtransfer_pb2.LandedRequest(), 5.0) is None
+
+
+async def test_a_line_that_ended_is_opened_again_and_two_at_once_leave_one() -> None:
+    talk = Talk()
+    door = NearDoor(POOL, EPOCH, talk)
+    await door.start()
+    lines: NearLines[LoanSource] = NearLines(POOL, FETCHER_EPOCH, 5.0)
+    before = descriptors()
+    for _ in range(2):
+        offer = (SOURCE, EPOCH, door.endpoint(), door.ticket(FETCHER_EPOCH))
+        await asyncio.gather(lines.open(*offer), lines.open(*offer))
+        await lines.open(*offer)
+        assert lines.stands(SOURCE)
+        lines.cut(SOURCE)
+        assert not lines.stands(SOURCE)
+    await lines.close()
+    await door.close()
+    assert descriptors() <= before
 
 
 async def test_a_lender_that_cannot_be_reached_this_way_has_no_line() -> None:
