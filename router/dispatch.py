@@ -254,6 +254,7 @@ class Dispatch:
                 self._perform(self._run.started(id))
             case PromptScored(scores):
                 self._relay.score(self._run.accept_scores(id, scores))
+                self._relay.flush()
                 self._perform(self._run.settle())
             case Sealed():
                 self._run.sealed(id)
@@ -285,6 +286,7 @@ class Dispatch:
                 elif token.finish is not None:
                     self._perform(self._run.settle())
         if num_accepted:
+            self._relay.flush()
             self._tally.deliver(num_accepted, None if last is None else now - last, now)
         if self._relay.overflows:
             self._perform(self._run.cancel("the reader is too slow"))

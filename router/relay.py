@@ -1,13 +1,14 @@
 """Between a request's tokens and its client: text per choice, and a bounded buffer that a slow reader drains in gulps.
 
 A reader that keeps up gets every token as it comes; one that does not gets all that came meanwhile in one message per
-choice. Knows nothing of gRPC and nothing of attempts: what is delivered here was accepted.
+choice. Where a client can take a message without anybody waiting for it, the reader is left asleep. Knows nothing of
+gRPC and nothing of attempts: what is delivered here was accepted.
 """
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from common.types.sampling import SampledToken, TokenLogprobs
 from router.answer import Answer, Delta, joined
@@ -29,21 +30,27 @@ class Scores:
 Outgoing = Delta | Scores
 
 
-@dataclass(slots=True)
-class _Pending:
-    """What waits to be read."""
+class Outlet(Protocol):
+    """A client's end of the stream, for messages that need not be waited for: no task is woken for such a token."""
 
-    deltas: dict[int, list[Delta]] = field(default_factory=dict)
-    scores: list[TokenLogprobs] = field(default_factory=list)
-    num_tokens: int = 0
+    @property
+    def ready(self) -> bool:
+        """Whether `push` may be called now."""
+        ...
+
+    def push(self, messages: tuple[Outgoing, ...]) -> None:
+        """Begins to send, and returns."""
+        ...
 
 
 class Relay:
-    """`deliver`, `score`, `close` and `fail` on one side, `next` on the other; one event loop."""
+    """`deliver`, `score`, `flush`, `close` and `fail` on one side, `next` on the other; one event loop."""
 
-    def __init__(self, answers: Mapping[int, Answer]) -> None:
+    def __init__(self, answers: Mapping[int, Answer], outlet: Outlet | None = None) -> None:
         self._answers = answers
-        self._pending = _Pending()
+        self._outlet = outlet
+        self._deltas: list[Delta] = []
+        self._scores: list[TokenLogprobs] = []
         self._reader: asyncio.Future[None] | None = None
         self._closed = False
         self._error: Exception | None = None
@@ -51,22 +58,26 @@ class Relay:
     @property
     def overflows(self) -> bool:
         """More waits than may; the reader should be cut."""
-        return self._pending.num_tokens + len(self._pending.scores) > MAX_PENDING_TOKENS
+        return len(self._deltas) + len(self._scores) > MAX_PENDING_TOKENS
 
     def deliver(self, token: SampledToken) -> bool:
-        """Whether a stop string ended the choice, which the worker cannot know."""
-        delta, pending = self._answers[token.choice].add(token), self._pending
-        if token.choice in pending.deltas:
-            pending.deltas[token.choice].append(delta)
-        else:
-            pending.deltas[token.choice] = [delta]
-        pending.num_tokens += 1
-        self._wake()
+        """Whether a stop string ended the choice, which the worker cannot know. `flush` lets it go."""
+        delta = self._answers[token.choice].add(token)
+        self._deltas.append(delta)
         return delta.finish is not None and token.finish is None
 
     def score(self, tokens: tuple[TokenLogprobs, ...]) -> None:
-        self._pending.scores.extend(tokens)
-        self._wake()
+        self._scores.extend(tokens)
+
+    def flush(self) -> None:
+        """Lets go what was delivered. Only while the reader sleeps is nothing before it on its way."""
+        reader, outlet = self._reader, self._outlet
+        if reader is None or reader.done() or not self._waits:
+            return
+        if outlet is not None and outlet.ready:
+            outlet.push(self._take())
+        if self._waits:
+            self._wake()
 
     def close(self) -> None:
         """All was delivered."""
@@ -82,7 +93,7 @@ class Relay:
     async def next(self) -> tuple[Outgoing, ...]:
         """All that waits, up to the bounds of a message; empty after the end. Raises the error of `fail`."""
         while True:
-            if self._pending.num_tokens or self._pending.scores:
+            if self._waits:
                 return self._take()
             if self._error is not None:
                 raise self._error
@@ -91,25 +102,26 @@ class Relay:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
 
+    @property
+    def _waits(self) -> bool:
+        return bool(self._deltas or self._scores)
+
     def _wake(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None and not reader.done():
             reader.set_result(None)
 
     def _take(self) -> tuple[Outgoing, ...]:
-        pending = self._pending
-        if pending.num_tokens == 1 and not pending.scores:
-            pending.num_tokens = 0
-            return tuple(pending.deltas.popitem()[1])
+        if len(self._deltas) == 1 and not self._scores:  # of a reader that keeps up: nearly always
+            return (self._deltas.pop(),)
         outgoing: list[Outgoing] = []
-        if pending.scores:
-            outgoing.append(Scores(tuple(_first(pending.scores, MAX_SCORES))))
-        for choice in sorted(pending.deltas):
-            deltas = _first(pending.deltas[choice], MAX_DELTA_TOKENS)
-            pending.num_tokens -= len(deltas)
-            if not pending.deltas[choice]:
-                del pending.deltas[choice]
-            outgoing.append(joined(deltas))
+        if self._scores:
+            outgoing.append(Scores(tuple(_first(self._scores, MAX_SCORES))))
+        by_choice: dict[int, list[Delta]] = {}
+        for delta in self._deltas:
+            by_choice.setdefault(delta.choice, []).append(delta)
+        outgoing.extend(joined(_first(by_choice[choice], MAX_DELTA_TOKENS)) for choice in sorted(by_choice))
+        self._deltas = [delta for rest in by_choice.values() for delta in rest]
         return tuple(outgoing)
 
 

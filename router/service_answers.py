@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from baton.v1 import inference_pb2
 from common.net.convert import finish_to_proto, logprobs_to_proto
+from common.net.convert_delta import plain_delta_bytes
 from common.text.tools.parts import CallArguments, CallBegin, Content, Part, Reasoning
 from router.answer import Delta
 from router.answer_reader import AnswerReader
@@ -66,12 +67,15 @@ def _part(part: Part) -> inference_pb2.Part:
             raise TypeError("words for the user are a delta's text")
 
 
+def encoded(message: Message) -> tuple[inference_pb2.GenerateResponse | bytes]:
+    """What most messages are is written out here: a server lets bytes pass."""
+    if isinstance(message, Delta) and not message.logprobs and message.finish is None:
+        return (plain_delta_bytes(message.choice, message.text, message.token_ids),)
+    return (response(message),)
+
+
 def response(message: Message) -> inference_pb2.GenerateResponse:
     match message:
-        case Delta(choice, text, token_ids, (), None):
-            return inference_pb2.GenerateResponse(
-                delta=inference_pb2.Delta(choice=choice, text=text, token_ids=token_ids)
-            )
         case Delta():
             delta = inference_pb2.Delta(
                 choice=message.choice,

@@ -5,7 +5,7 @@ Owns how long a client may leave a message unread.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 
 import grpc
 
@@ -13,13 +13,14 @@ from baton.v1 import inference_pb2, inference_pb2_grpc
 from common.net.deadlines import remaining_s
 from common.net.errors import to_status
 from common.types.config import RouterConfig
-from common.types.errors import InvalidRequest, invalid
+from common.types.errors import BatonError, InvalidRequest, invalid
 from common.types.tools import Offer
-from router.ask import ChatAsk
+from router.ask import Ask, ChatAsk
+from router.client_stream import ClientStream, Departures
 from router.incoming import part_of
 from router.patience import Patience, StalledReader
 from router.reading import read_apart
-from router.service_answers import Apart, response
+from router.service_answers import Apart, encoded
 from router.service_asks import ask_of, offer_of, prompt_of, renamed
 from router.serving import Message, Serving
 
@@ -36,32 +37,34 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
         self._serving = serving
         self._default_deadline_s = config.default_deadline_s
         self._stalled_reader_s = config.timeouts.stalled_reader_s
+        self._departures = Departures()
 
     async def Generate(self, request: inference_pb2.GenerateRequest, context: Context) -> None:
-        patience, apart = Patience(self._stalled_reader_s), None
+        patience = Patience(self._stalled_reader_s)
+        encode: Callable[[Message], Iterable[object]] = encoded
         ask, offer, deadline_s = ask_of(request), Offer(), remaining_s(context, self._default_deadline_s)
-
-        async def write(messages: Sequence[Message]) -> None:
-            for message in messages:
-                for answer in (response(message),) if apart is None else apart.responses(message):
-                    patience.begin()
-                    await context.write(answer)
-                    patience.end()
-
         try:
             async with patience:
                 if isinstance(ask.prompt, ChatAsk):
                     self._serving.check_model(ask.model)
                     offer = offer_of(request.chat)
                     chat = await read_apart(self._serving, ask, offer)
-                    ask, apart = chat.ask, None if chat.reading.plain else Apart(chat.reading)
+                    ask, encode = chat.ask, encoded if chat.reading.plain else Apart(chat.reading).responses
+                stream = ClientStream(encode, context.write, patience, self._departures)
                 with part_of(_traceparent(context)):
-                    await self._serving.generate(ask, deadline_s, write)
+                    await self._stream(ask, deadline_s, stream)
         except InvalidRequest as error:
             raise renamed(error, calls=offer.stands and not request.HasField("constraint")) from None
         except StalledReader as error:
             _log.warning("cut", extra={"reason": str(error)})
             await self._cut(context, error)
+
+    async def _stream(self, ask: Ask, deadline_s: float, stream: ClientStream[Message]) -> None:
+        try:
+            await self._serving.generate(ask, deadline_s, stream.write, outlet=stream)
+        except BatonError:
+            await stream.sent()  # its status waits behind it: a reader that stalls must be noticed here
+            raise
 
     async def _cut(self, context: Context, error: StalledReader) -> None:
         """The status waits behind unread messages: it is left there, and the call no longer counts."""

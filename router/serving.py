@@ -25,7 +25,7 @@ from router.incoming import incoming, request_id
 from router.keys import caller
 from router.policy.snapshot import Snapshot
 from router.reach import Reach
-from router.relay import Outgoing, Relay
+from router.relay import Outgoing, Outlet, Relay
 from router.routing import Rules
 from router.served_model import ServedModel
 from router.tally import ANSWERED, CANCELLED, FAILED, Tally
@@ -100,10 +100,13 @@ class Serving:
             return self.model.token_ids(prompt, add_special_tokens=add_special_tokens)
         return await asyncio.to_thread(self.model.token_ids, prompt, add_special_tokens=add_special_tokens)
 
-    async def generate(self, ask: Ask, remaining_s: float, write: Write, gate: Gate | None = None) -> None:
+    async def generate(
+        self, ask: Ask, remaining_s: float, write: Write, gate: Gate | None = None, outlet: Outlet | None = None
+    ) -> None:
         """Writes Accepted, then what comes, then the Summary; or raises the request's error.
 
         Whatever refuses a request does so before Accepted. Once admitted it waits for the gate, where there is one.
+        What comes while nothing is being written goes to the outlet, where there is one and it is ready.
         """
         arrived = self._now()
         span = self.traces.begin("request", incoming())
@@ -123,7 +126,7 @@ class Serving:
         outcome = FAILED
         dispatch = Dispatch(
             request,
-            self._relay(request),
+            self._relay(request, outlet),
             self._reach,
             self.budget,
             self._rules,
@@ -223,12 +226,12 @@ class Serving:
         )
         return validate(ask, token_ids, limits, id=request_id(), seed=secrets.randbits(63), refusal=refusal)
 
-    def _relay(self, request: Request) -> Relay:
+    def _relay(self, request: Request, outlet: Outlet | None) -> Relay:
         def answer() -> Answer:
             text = detokenizer(self.model.tokenizer, request.token_ids, shown=request.shown_special_ids)
             return Answer(text, request.stop, request.sampling.min_tokens)
 
-        return Relay({choice: answer() for choice in range(request.num_choices)})
+        return Relay({choice: answer() for choice in range(request.num_choices)}, outlet)
 
     @staticmethod
     def _now() -> float:

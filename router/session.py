@@ -145,18 +145,23 @@ class Session:
 
     def _deal(self, rows: tuple[tuple[int, SampledToken], ...]) -> None:
         """Every attempt's rows of one step in one event. Rows of cancelled attempts are still on their way: dropped."""
+        if len(dict(rows)) == len(rows):  # one token each: the common step is dealt without a collection
+            for stream, token in rows:
+                self._hand(stream, (token,))
+            return
         by_stream: dict[int, list[SampledToken]] = {}
         for stream, token in rows:
-            if stream in by_stream:
-                by_stream[stream].append(token)
-            else:
-                by_stream[stream] = [token]
+            by_stream.setdefault(stream, []).append(token)
         for stream, tokens in by_stream.items():
-            entry = self._entries.get(stream)
-            if entry is not None:
-                if ended := [token.choice for token in tokens if token.finish is not None]:
-                    self._close(stream, ended)
-                entry.sink(Tokens(tuple(tokens)))
+            self._hand(stream, tuple(tokens))
+
+    def _hand(self, stream: int, tokens: tuple[SampledToken, ...]) -> None:
+        entry = self._entries.get(stream)
+        if entry is None:
+            return
+        if ended := [token.choice for token in tokens if token.finish is not None]:
+            self._close(stream, ended)
+        entry.sink(Tokens(tokens))
 
     def _close(self, stream: int, choices: Iterable[int]) -> None:
         entry = self._entries[stream]

@@ -96,7 +96,10 @@ def _parts(method: Method) -> tuple[Any, Any]:
 
 
 def _readable(method: Method) -> Method:
-    """The same method, without bytes that are no message of its: gRPC would send the parser's text to the client."""
+    """The same method, without bytes that are no message of its: gRPC would send the parser's text to the client.
+
+    Messages that the method has written out itself pass as they are.
+    """
     parse = method.request_deserializer or bytes
 
     def read(data: bytes) -> Any:
@@ -115,7 +118,12 @@ def _readable(method: Method) -> Method:
     def behave(request: Any, context: Context) -> Any:
         return inner(each(request) if streaming else _checked(request), context)
 
-    result: Method = build(behave, read, method.response_serializer)
+    write = method.response_serializer or bytes
+
+    def written(message: Any) -> bytes:
+        return message if type(message) is bytes else write(message)
+
+    result: Method = build(behave, read, written)
     return result
 
 

@@ -91,14 +91,17 @@ class Caller:
                 self.started = True
                 self._ring_when_due()
 
-    def push(self, data: bytes) -> bool:
-        """The next part of a stream without waiting; False when that cannot be: then it is for `write`."""
+    @property
+    def ready(self) -> bool:
+        """Whether the next part of a stream may be pushed; else it is for `write`."""
         pipe = self._pipe
-        if pipe is None or not self.started or pipe.full:
-            return False
+        return pipe is not None and self.started and not pipe.full
+
+    def push(self, data: bytes) -> None:
+        """The same without waiting. Only when ready."""
         self._since = self._loop.time()
-        pipe.write(data)
-        return True
+        if self._pipe is not None:
+            self._pipe.write(data)
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """Waits while the connection holds as much unread as it may."""

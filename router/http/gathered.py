@@ -46,6 +46,12 @@ class Gathered:
     def of(cls, num_choices: int | None) -> "Gathered":
         return cls([Choice() for _ in range(num_choices or 1)])
 
+    ready = True
+    """As an outlet: it always has room."""
+
+    def push(self, messages: Sequence[Message]) -> None:
+        self.take(messages)
+
     def take(self, messages: Sequence[Message]) -> None:
         for message in messages:
             match message:

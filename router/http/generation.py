@@ -23,6 +23,7 @@ from router.http.gathered import Gathered
 from router.http.many import Take, generate_all
 from router.http.pieces import DONE, dumped, event
 from router.http.refusal import bug_reply, reply_to
+from router.relay import Outlet
 from router.serving import Accepted, Message
 
 _log = logging.getLogger("baton.router.http")
@@ -67,10 +68,10 @@ class Generation(Response):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise TypeError("neither streamed nor whole")
 
-    async def _generate(self, take: Take) -> None:
-        """In a task of its own: each token would wake the whole stack of middleware above, layer by layer."""
+    async def _generate(self, take: Take, outlets: Sequence[Outlet]) -> None:
+        """In a task of its own: what is written would wake the whole stack of middleware above, layer by layer."""
         asked, deadline_s = self._asked, self._front.config.default_deadline_s
-        work = generate_all(self._front.serving, asked.asks, deadline_s, take)
+        work = generate_all(self._front.serving, asked.asks, deadline_s, take, outlets)
         with bound(user=asked.user) if asked.user is not None else nullcontext():
             task = asyncio.get_running_loop().create_task(work)
         await task
@@ -95,9 +96,27 @@ class Whole(Generation):
             gathered[place].take(messages)
 
         async with Caller(scope, receive, send, Patience.of(self._front.config)):
-            await self._generate(take)
+            await self._generate(take, gathered)
         body = dumped(self._render(gathered)).encode()
         await Response(body, media_type="application/json")(scope, receive, send)
+
+
+class _Prompt:
+    """One prompt's outlet, once its stream has begun: straight into the connection."""
+
+    __slots__ = ("_caller", "_events", "_place")
+
+    def __init__(self, place: int, events: Events, caller: Caller) -> None:
+        self._place, self._events, self._caller = place, events, caller
+
+    @property
+    def ready(self) -> bool:
+        return self._caller.ready
+
+    def push(self, messages: Sequence[Message]) -> None:
+        data = self._events.take(self._place, messages)
+        if data:
+            self._caller.push(data)
 
 
 class Streamed(Generation):
@@ -116,16 +135,15 @@ class Streamed(Generation):
             async def take(place: int, messages: Sequence[Message]) -> None:
                 nonlocal num_waiting
                 data = self._events.take(place, messages)
-                if data and caller.push(data):
-                    return
                 num_waiting -= isinstance(messages[0], Accepted)
                 if data or not num_waiting:
                     await caller.start(EVENT_STREAM)
                 if data:
                     await caller.write(data)
 
+            outlets = [_Prompt(place, self._events, caller) for place in range(len(self._asked.asks))]
             try:
-                await self._generate(take)
+                await self._generate(take, outlets)
             except Exception as error:
                 if not caller.started:
                     raise

@@ -7,16 +7,19 @@ from functools import partial
 from common.net.interceptors import expected_error
 from router.ask import Ask
 from router.incoming import numbered
+from router.relay import Outlet
 from router.serving import Message, Serving
 
 Take = Callable[[int, Sequence[Message]], Awaitable[None]]
 """Gets the ask's place in the list, and what came for it."""
 
 
-async def generate_all(serving: Serving, asks: Sequence[Ask], remaining_s: float, take: Take) -> None:
-    """Raises the first error."""
+async def generate_all(
+    serving: Serving, asks: Sequence[Ask], remaining_s: float, take: Take, outlets: Sequence[Outlet]
+) -> None:
+    """Raises the first error. Each ask has its outlet."""
     if len(asks) == 1:
-        await serving.generate(asks[0], remaining_s, partial(take, 0))
+        await serving.generate(asks[0], remaining_s, partial(take, 0), outlet=outlets[0])
         return
     admitted = asyncio.Event()
     waiting = len(asks)
@@ -30,7 +33,7 @@ async def generate_all(serving: Serving, asks: Sequence[Ask], remaining_s: float
 
     async def one(place: int, ask: Ask) -> None:
         with numbered(place):
-            await serving.generate(ask, remaining_s, partial(take, place), gate)
+            await serving.generate(ask, remaining_s, partial(take, place), gate, outlets[place])
 
     try:
         async with asyncio.TaskGroup() as tasks:

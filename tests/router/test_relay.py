@@ -139,6 +139,7 @@ async def test_a_reader_that_waits_gets_each_token_as_it_comes(tokenizer: Tokeni
         waiting = asyncio.create_task(one.next())
         await asyncio.sleep(0)
         one.deliver(token)
+        one.flush()
         (delta,) = await waiting
         assert isinstance(delta, Delta)
         got.append(delta.text)

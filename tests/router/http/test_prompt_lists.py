@@ -14,7 +14,9 @@ from common.types.errors import Cancelled, Overloaded
 from common.types.http import HttpLimits
 from common.types.keys import Key, digest_of, fleet_key, line_of
 from router.ask import Ask
+from router.http.gathered import Gathered
 from router.http.many import generate_all
+from router.relay import Outlet
 from router.serving import Accepted, Gate, Message, Serving, Write
 from tests.router.fake_workers import A
 from tests.router.http.messages import summary, written
@@ -37,7 +39,9 @@ class FakeServing:
         self.computed: list[str] = []
         self.ended: list[str] = []
 
-    async def generate(self, ask: Ask, remaining_s: float, write: Write, gate: Gate | None = None) -> None:
+    async def generate(
+        self, ask: Ask, remaining_s: float, write: Write, gate: Gate | None = None, outlet: Outlet | None = None
+    ) -> None:
         name = str(ask.prompt)
         if name in self.slow:
             await self.slow[name].wait()
@@ -65,7 +69,7 @@ class FakeServing:
 
         serving: Any = self
         async with asyncio.timeout(PATIENCE_S):
-            await generate_all(serving, [Ask(name) for name in names], 1.0, take)
+            await generate_all(serving, [Ask(name) for name in names], 1.0, take, [Gathered([]) for _ in names])
         return taken
 
 
