@@ -41,30 +41,21 @@ struct Logits {
     alignas(64) float sums[TILE_ROWS * PANEL];
 
     static_assert(PANEL == 32);
-<<<<<<< HEAD
     Store tile(int64_t, int64_t, const float* bias) { return {sums, PANEL, bias}; }
     void done(int64_t row, int64_t rows, int64_t p) const {
         const int64_t first = p * PANEL, count = std::min(PANEL, columns - first);
         for (int64_t r = 0; r < rows; r++) {
             const float* own = sums + r * PANEL;
-            std::memcpy(out + (row + r) * columns + first, own, count * sizeof(float));
-            if (found && masks && masks[row + r])
-                found[row + r].look(load(own), load(own + LANES), first, count, masks[row + r][p]);
-            else if (found)
-                found[row + r].look(load(own), load(own + LANES), first, count);
+            Vec low = load(own), high = load(own + LANES);
+            float* to = out + (row + r) * columns + first;
+            if (masks && masks[row + r]) {  // what can be nobody's best counts wherever it stands
+                if (has_peak_beyond(low) || has_peak_beyond(high)) found[row + r].value = std::nanf("");
+                low = only_open(low, masks[row + r][p]), high = only_open(high, masks[row + r][p] >> LANES);
+            }
+            store_some(to, low, count);
+            if (count > LANES) store_some(to + LANES, high, count - LANES);
+            if (found) found[row + r].look(low, high, first, count);
         }
-=======
-    float* place(int64_t row, int64_t p) const { return out + row * columns + p * PANEL; }
-    void operator()(int64_t row, int64_t p, Vec low, Vec high) const {
-        const int64_t count = std::min(PANEL, columns - p * PANEL);
-        if (masks && masks[row]) {  // what can be nobody's best counts wherever it stands
-            if (has_peak_beyond(low) || has_peak_beyond(high)) found[row].value = std::nanf("");
-            low = only_open(low, masks[row][p]), high = only_open(high, masks[row][p] >> LANES);
-        }
-        store_some(place(row, p), low, count);
-        if (count > LANES) store_some(place(row, p) + LANES, high, count - LANES);
-        if (found) found[row].look(low, high, p * PANEL, count);
->>>>>>> 413fde9 (m2)
     }
 };
 
