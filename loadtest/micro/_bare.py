@@ -65,12 +65,20 @@ class Inference(inference_pb2_grpc.InferenceServicer):
 
 
 def events() -> list[bytes]:
-    """One for each letter, of the length a real one has."""
+    """One for each letter, byte for byte of the length a router's has."""
     made = []
     for letter in LETTERS:
         choice = {"index": 0, "text": letter, "logprobs": None, "finish_reason": None}
-        chunk = {"id": "cmpl-" + 24 * "0", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]}
-        made.append(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+        chunk = {
+            "id": "cmpl-" + 20 * "0",
+            "object": "text_completion",
+            "created": 1_700_000_000,
+            "model": "tiny-bfloat16",
+            "system_fingerprint": "fp_" + 12 * "0",
+            "choices": [choice],
+            "usage": None,
+        }
+        made.append(b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n")
     return made
 
 
