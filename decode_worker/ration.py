@@ -16,12 +16,12 @@ _LEAST_SHARE = 0.1  # of a mixed step, what its chunk is taken to cost however s
 class Ration:
     """Rows share their steps with chunks that fit the goal for a token.
 
-    Where steps are slower than that by themselves, a chunk may double them: prompts must come on.
+    Where steps miss it by themselves, a chunk may double them: there is nothing to keep, and prompts must come on.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._budget = limits.token_budget
-        self._goal_s = _SHARE * limits.tpot_goal_s
+        self._goal_s = limits.tpot_goal_s
         self._step_s = 0.0
         self._tokens = self._seconds = 0.0
 
@@ -51,8 +51,8 @@ class Ration:
         """The most prompt tokens of a step with so many decode rows; all of the budget where nobody waits for it."""
         if not num_rows or not self._tokens:
             return self._budget
-        fitting = max(self._goal_s - self._step_s, self._step_s) / self._token_s
-        return max(_LEAST_TOKENS, int(min(fitting, self._budget)))
+        room_s = _SHARE * self._goal_s - self._step_s if self._step_s < self._goal_s else self._step_s
+        return max(_LEAST_TOKENS, int(min(room_s / self._token_s, self._budget)))
 
     def tokens_per_s(self, num_rows: int) -> float:
         """How fast prompts go beside so many rows; 0 before anything is known."""

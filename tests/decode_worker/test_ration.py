@@ -51,6 +51,12 @@ def test_where_the_goal_is_out_of_reach_a_chunk_doubles_the_step() -> None:
     assert made.tokens(4) == pytest.approx(100, abs=1)
 
 
+@pytest.mark.parametrize("step_s", [0.031, 0.040, 0.050, 0.059])
+def test_a_goal_that_steps_nearly_miss_is_not_given_up(step_s: float) -> None:
+    made = taught(token_s=0.0001, step_s=step_s)
+    assert step_s + made.tokens(4) * 0.0001 <= max(0.85 * GOAL_S, step_s + 16 * 0.0001) + 1e-9
+
+
 def test_a_chunk_is_never_too_short_to_bring_a_prompt_on() -> None:
     made = taught(token_s=0.5)
     assert made.tokens(4) == 16
@@ -95,7 +101,7 @@ def test_a_step_in_which_the_process_was_stopped_counts_as_a_few() -> None:
     st.floats(1e-3, 0.2),
     st.lists(st.tuples(st.integers(0, 8), st.integers(0, 512)), max_size=60),
 )
-def test_steps_it_allows_keep_the_goal_or_at_most_double(
+def test_steps_it_allows_keep_the_goal_or_double_what_misses_it(
     token_s: float, step_s: float, steps: list[tuple[int, int]]
 ) -> None:
     """On a machine that behaves as it takes machines to behave, whatever steps came before."""
@@ -106,4 +112,5 @@ def test_steps_it_allows_keep_the_goal_or_at_most_double(
     allowed = made.tokens(4)
     assert 16 <= allowed <= 512
     least_s = step_s + 16 * token_s
-    assert step_s + allowed * token_s <= 1.001 * max(0.85 * GOAL_S, 2 * step_s, least_s)
+    most_s = 0.85 * GOAL_S if made.step_ms < 1000 * GOAL_S else 2 * step_s
+    assert step_s + allowed * token_s <= 1.001 * max(most_s, least_s)
