@@ -55,8 +55,8 @@ class ClientStream(Generic[M]):
 
     def push(self, messages: Sequence[M]) -> None:
         """Only when ready. What goes wrong is told to whoever writes or waits next."""
-        self._sending = True
         self._outgoing = [each for message in messages for each in self._encode(message)]
+        self._sending = True
         self._departures.add(self._depart)
 
     async def write(self, messages: Sequence[M]) -> None:
