@@ -16,7 +16,7 @@ from pathlib import Path
 from common.types.resolve import child_environment
 from loadtest.peers.server import Server, free_address
 
-BATON_READY_S, VLLM_READY_S = 90.0, 240.0
+BATON_READY_S, VLLM_READY_S = 180.0, 240.0
 QUIET = {"GRPC_VERBOSITY": "ERROR", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 SCRIPTS = Path(__file__).parent
 THREAD_SETTINGS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"}
