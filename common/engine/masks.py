@@ -61,11 +61,14 @@ class Masks:
         self._turns: list[Turn] = []
         self._coming: Future[StepMasks] | None = None
 
-    def begin(self, rows: Sequence[SampleRow]) -> None:
-        """Starts on the masks of a step. The rows' tokens must stay as they are until `collect`."""
+    def begin(self, rows: Sequence[SampleRow], may_ask: bool = False) -> None:
+        """Starts on the masks of a step. The rows' tokens must stay as they are until `collect`.
+
+        None is left to be made later unless the caller may ask rows for tokens: that takes logits on the host.
+        """
         turns = _moved_on(self._turns, [row for row in rows if row.sampling.constraint is not None])
         self._turns = self._gather(rows) if turns is None else turns
-        self._coming = self._beside.submit(self._fill, rows) if self._turns else None
+        self._coming = self._beside.submit(self._fill, rows, may_ask) if self._turns else None
 
     @property
     def early(self) -> StepMasks | None:
@@ -100,7 +103,7 @@ class Masks:
                 turns.append((guide, row))
         return turns
 
-    def _fill(self, rows: Sequence[SampleRow]) -> StepMasks:
+    def _fill(self, rows: Sequence[SampleRow], may_ask: bool) -> StepMasks:
         turns = self._turns
         if len(self._words) < len(turns):
             self._words = np.zeros((len(turns), self._words.shape[1]), dtype=np.uint32)
@@ -108,7 +111,8 @@ class Masks:
         left = frozenset(
             place
             for place, (guide, row) in enumerate(turns)
-            if row.sampling.bound
+            if may_ask
+            and row.sampling.bound
             and row.sampling.greedy
             and guide.would_be_asked
             and self._follow(place)

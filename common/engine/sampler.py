@@ -44,7 +44,7 @@ class Sampler:
     def begin(self, rows: Sequence[SampleRow]) -> None:
         """Called before the forward pass whose logits `choose` will get: what needs no logits starts now."""
         if self._masks is not None:
-            self._masks.begin(rows)
+            self._masks.begin(rows, may_ask=True)
 
     def masks(self) -> RowMasks | None:
         """Called between the forward pass and the logits: what the best entries of some of them have to respect."""

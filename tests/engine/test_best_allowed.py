@@ -224,3 +224,12 @@ def row_of(index: int, sampling: Sampling) -> SampleRow:
 def letter(text: str) -> int:
     [token] = vocabulary().tokens.tokenize_str(text)
     return token
+
+
+def test_nothing_is_left_for_who_cannot_ask() -> None:
+    """A device's sampler has no logits on the host: it needs every mask."""
+    masks = Masks(Compiler(vocabulary()), asking=ALWAYS)
+    sampling = Sampling(constraint=Constraint.regex("(?s:.*)"), temperature=0.0)
+    for may_ask, left in ((True, 0), (True, 1), (False, 0)):
+        masks.begin([row_of(0, sampling)], may_ask=may_ask)
+        assert len(masks.collect().left) == left
