@@ -46,7 +46,7 @@ async def _measure(shape: str) -> dict[int, list[Completion]]:
             completions: list[Completion] = []
             for _ in range(MAX_TRIES * num_prompts):
                 prompt = [source.randrange(2, vocab) for _ in range(num_tokens)]
-                completion = await client.complete(prompt, temperature=0.0, max_tokens=4, ignore_eos=True)
+                completion = await client.complete(prompt, temperature=0.0, max_tokens=4, ignore_eos=True, explain=True)
                 if is_handed_off(completion):
                     completions.append(completion)
                 if len(completions) > num_prompts:
