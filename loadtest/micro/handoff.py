@@ -12,6 +12,7 @@ from baton.client import Completion
 from loadtest.fleet import running_fleet
 from loadtest.micro._rows import Measured
 from loadtest.shapes import SHAPES, random_model
+from router.policy.route import Mode
 
 NUM_PROMPTS = {512: 30, 2000: 12}
 """By length: as many as make a median that stays."""
@@ -59,7 +60,7 @@ async def _measure(shape: str) -> dict[int, list[Completion]]:
 
 def is_handed_off(completion: Completion) -> bool:
     """A decode worker that is up first serves alone until there is a prefill worker."""
-    return any((each.decision, each.chosen) == ("mode", "handoff") for each in completion.done.explanations)
+    return any((each.decision, each.chosen) == ("mode", Mode.HANDOFF.value) for each in completion.done.explanations)
 
 
 if __name__ == "__main__":

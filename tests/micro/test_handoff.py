@@ -4,15 +4,16 @@ import pytest
 
 from baton.client.results import Accepted, Completion, Done, Explanation, Timings, Usage
 from loadtest.micro.handoff import is_handed_off
+from router.policy.route import Mode
 
 
 @pytest.mark.parametrize(
     ("explanations", "counts"),
     [
         ((), False),
-        ((Explanation("mode", "local", ("decode-0",)),), False),
-        ((Explanation("decode", "handoff", ()),), False),
-        ((Explanation("mode", "handoff", ()), Explanation("prefill", "prefill-0", ())), True),
+        ((Explanation("mode", Mode.LOCAL.value, ("decode-0",)),), False),
+        ((Explanation("decode", Mode.HANDOFF.value, ()),), False),
+        ((Explanation("mode", Mode.HANDOFF.value, ()), Explanation("prefill", "prefill-0", ())), True),
     ],
 )
 def test_only_hand_offs_count(explanations: tuple[Explanation, ...], counts: bool) -> None:
