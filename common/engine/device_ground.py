@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # what constrains needs packages that choosing does without
     from common.engine.masks import Masks
 
 NUM_SCRATCH = 1
-NODE_BYTES = 64 << 20
+CAPTURED_BYTES = 64 << 20
 """The most that the nodes of one captured step are taken for. The driver counts for the whole device, and another
 worker on it may be taking its pool just then.
 """
@@ -141,7 +141,7 @@ class DeviceGround:
                 free, taken = self.meter.free(), self.meter.taken()
                 kept.append(Graphs(stage, inputs, _forward(decoder, storage), (rows,)))
                 own = max(0, self.meter.taken() - taken)
-                costs.append(own + min(max(0, free - self.meter.free() - own), NODE_BYTES))
+                costs.append(own + min(max(0, free - self.meter.free() - own), CAPTURED_BYTES))
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise

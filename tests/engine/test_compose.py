@@ -4,6 +4,7 @@ import pytest
 
 from common.engine.compose import drawn_tokens, finish_reason, make_plan, new_scores
 from common.engine.limits import Limits
+from common.engine.load import engine_load
 from common.engine.pace import Pace
 from common.engine.plan import Sampled, StepResult
 from common.engine.sequence import Sequence
@@ -128,7 +129,14 @@ def test_pace_follows_the_last_steps() -> None:
     assert pace.prefill_tokens_per_s == pytest.approx(2000.0)
     pace.note(0, 0.010)
     assert pace.prefill_tokens_per_s == pytest.approx(2000.0)
-    load = pace.load(BlockTables.create(9, 4, b"k", "m"), 1, 2, 3)
+    load = engine_load(
+        BlockTables.create(9, 4, b"k", "m"),
+        num_running=1,
+        num_waiting=2,
+        backlog_tokens=3,
+        prefill_tokens_per_s=0.0,
+        step_ms=0.0,
+    )
     assert (load.num_free_blocks, load.num_running, load.num_waiting, load.backlog_tokens) == (9, 1, 2, 3)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from common.engine.boot import Engine, Machine, boot
-from common.engine.device_ground import NODE_BYTES, cuda_ground
+from common.engine.device_ground import CAPTURED_BYTES, cuda_ground
 from common.engine.device_memory_plan import RESERVE_BYTES, MemoryUse
 from common.engine.graphs import Graphs, ladder
 from common.engine.loop import Scheduler
@@ -117,7 +117,7 @@ def test_what_another_worker_takes_meanwhile_is_not_held_for_a_graph() -> None:
     start.ground.meter = FakeMeter(total_bytes=1 << 50, free_bytes=1 << 50, graph_bytes=40 << 30)
     engine = start.boot(on_device())
     [memory] = [line for line in start.lines if line.startswith("device memory")]
-    assert f"graphs {len(ladder(5)) * NODE_BYTES / 2**30:.2f}" in memory
+    assert f"graphs {len(ladder(5)) * CAPTURED_BYTES / 2**30:.2f}" in memory
     engine.close()
 
 
