@@ -174,7 +174,8 @@ void weigh(ChunkScratch<T>& scratch, int64_t row, int64_t place, int64_t low, in
 }
 
 template <class T, int PANELS = KEYS / PANEL>
-void weigh_panels(int64_t panels, ChunkScratch<T>& scratch, int64_t row, int64_t place, int64_t low, int64_t high, float scale) {
+void weigh_panels(int64_t panels, ChunkScratch<T>& scratch, int64_t row, int64_t place, int64_t low, int64_t high,
+                  float scale) {
     if (panels == PANELS)
         weigh<PANELS>(scratch, row, place, low, high, scale);
     else if constexpr (PANELS > 1)

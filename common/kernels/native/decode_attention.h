@@ -91,7 +91,8 @@ void add_group(int64_t group, const float* weights, const T* values, int64_t cou
 }
 
 // Tokens [from, to) of one sequence, for one KV head. `out` is [group, DIM], `peaks` and `totals` [group]. `after` is
-// where whoever calls will read next, block by block. A query in pairs has its scores in powers of two, others in powers of e.
+// where whoever calls will read next, block by block. A query in pairs has its scores in powers of two, others in powers
+// of e.
 template <int VECS, class Q, class T>
 void attend_tokens(const Q* query, const Heads& heads, const Cache<T>& cache, const int64_t* table, int64_t kv_head,
                    int64_t from, int64_t to, float* out, float* peaks, float* totals, const T* const* after) {
@@ -124,7 +125,8 @@ void attend_tokens(const Q* query, const Heads& heads, const Cache<T>& cache, co
             const float peak = max(most), shrink = raise<Q>(peaks[g] - peak);
             Vec total = {};
             for (int64_t t = 0; t < STRIP_TOKENS; t += LANES) {
-                const Vec each = std::is_same_v<Q, float> ? exponential(load(row + t) - peak) : rough_power(load(row + t) - peak);
+                const Vec below = load(row + t) - peak;
+                const Vec each = std::is_same_v<Q, float> ? exponential(below) : rough_power(below);
                 total += each;
                 store(weights + g * STRIP_TOKENS + t, each);
             }

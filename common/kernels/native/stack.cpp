@@ -44,7 +44,9 @@ template <class Tile, class To>
 struct Rows {
     To* to;
     int64_t stride, width;
-    Tile tile(int64_t row, int64_t panel, const float* bias) const { return {to + row * stride + panel * width, stride, bias}; }
+    Tile tile(int64_t row, int64_t panel, const float* bias) const {
+        return {to + row * stride + panel * width, stride, bias};
+    }
     void done(int64_t, int64_t, int64_t) const {}
 };
 
@@ -121,7 +123,10 @@ private:
             team.meet();
             if (member == 0) {
                 team.reset();
-                if (!last) attention_.expect(index + 2 == model.num_layers ? final_agenda : agendas.at(model.layers[index + 1].window));
+                if (index + 2 == model.num_layers)
+                    attention_.expect(final_agenda);
+                else if (!last)
+                    attention_.expect(agendas.at(model.layers[index + 1].window));
             }
             if (last && rows != batch.num_wanted) {
                 if (member == 0) keep_wanted(batch);
@@ -143,8 +148,9 @@ private:
     // After the last layer's attention only wanted rows go on: the others have left their keys and values.
     void keep_wanted(const Batch& batch) {
         for (int64_t i = 0; i < batch.num_wanted; i++) {
-            std::memmove(residual_ + i * hidden_width_, residual_ + batch.wanted[i] * hidden_width_, hidden_width_ * sizeof(float));
-            std::memmove(attended_ + i * attended_width_, attended_ + batch.wanted[i] * attended_width_, attended_width_ * sizeof(A));
+            const int64_t row = batch.wanted[i];
+            std::copy_n(residual_ + row * hidden_width_, hidden_width_, residual_ + i * hidden_width_);
+            std::copy_n(attended_ + row * attended_width_, attended_width_, attended_ + i * attended_width_);
         }
     }
 
