@@ -9,7 +9,8 @@ from common.types.hashing import chain, key_id, root_hash, wire_hash
 from common.types.ids import Role
 from common.types.member import Hello
 from router.fleet import FleetView, Served
-from router.membership import REPORT_LAG_S, DrainCommand, Membership, ResumeCommand
+from router.membership import DrainCommand, Membership, ResumeCommand
+from router.policy.backlog import REPORT_LAG_S
 from router.policy.snapshot import Member, Snapshot
 from tests.router.samples import FINGERPRINT, KEY, hello, load, need
 

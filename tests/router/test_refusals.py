@@ -176,5 +176,5 @@ async def test_no_text_of_an_exception_reaches_a_client(tmp_path: Path) -> None:
         assert details(error, error_details_pb2.ErrorInfo).metadata["error_id"]
 
 
-def _broken(text: str, add_special_tokens: bool = True) -> list[int]:
+def _broken(text: str, add_special_tokens: bool = True, most: int = 0) -> list[int]:
     raise RuntimeError("secret path")

@@ -4,11 +4,11 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
-from llguidance import LLMatcher
 
 from baton.client import Answer, Client, Delta
-from common.engine.masks import Guide, Masks
+from common.engine.guide import Guide
 from common.engine.plan import SampleRow
+from common.text.compiler import Compiler
 from common.types.config import RouterConfig, WorkerConfig
 from common.types.constraint import Constraint
 from common.types.errors import InvalidRequest
@@ -131,12 +131,12 @@ async def test_a_constraint_that_outgrows_its_limits_ends_its_own_request(
     monkeypatch: pytest.MonkeyPatch, mode: str, after: int
 ) -> None:
     """On its first token, which is prefill's in a hand-off, or later on."""
-    follow, doomed = Masks._follow, Constraint.regex("[0-9]{60}")
+    follow, doomed = Guide.follow, Constraint.regex("[0-9]{60}")
 
-    def until_then(self: Masks, guide: Guide, row: SampleRow) -> LLMatcher | None:
-        return None if guide.constraint == doomed and row.index >= after else follow(self, guide, row)
+    def until_then(self: Guide, row: SampleRow, compiler: Compiler) -> bool:
+        return (self.constraint != doomed or row.index < after) and follow(self, row, compiler)
 
-    monkeypatch.setattr(Masks, "_follow", until_then)
+    monkeypatch.setattr(Guide, "follow", until_then)
     async with cluster(tiny_model("llama"), router=RouterConfig(model="", mode=mode)) as fleet:
         beside = asyncio.ensure_future(ask(fleet.client, LONG))
         with pytest.raises(InvalidRequest, match="constraint: cannot be enforced to the end of this answer"):

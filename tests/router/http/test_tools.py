@@ -161,7 +161,8 @@ def test_a_tool_that_is_not_there_cannot_be_forced() -> None:
 
 
 def test_a_choice_needs_something_to_choose_from() -> None:
-    for tools in (None, []):
+    neither: tuple[list[dict[str, Any]] | None, ...] = (None, [])
+    for tools in neither:
         for choice in ("required", {"type": "function", "function": {"name": "f"}}):
             with pytest.raises(InvalidRequest, match="tool_choice: needs tools"):
                 reading(body(tools=tools, tool_choice=choice))
