@@ -35,7 +35,8 @@ class PackedWeights:
         self._biases: list[torch.Tensor] = []
         shapes = [Linear(*item.weight.shape, None, None, item.paired) for item in weights]
         sizes = [self._num_bytes(shape, item) for shape, item in zip(shapes, weights, strict=True)]
-        self._memory = mmap.mmap(-1, sum(sizes) + _LARGE)
+        # private: shared memory, which mmap makes otherwise, gets no large pages whatever is advised
+        self._memory = mmap.mmap(-1, sum(sizes) + _LARGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._memory.madvise(mmap.MADV_HUGEPAGE)
         first = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         place = -(-first // _LARGE) * _LARGE
