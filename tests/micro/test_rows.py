@@ -44,7 +44,7 @@ def test_rows_travel_between_processes() -> None:
     assert loaded(dumped(rows)) == rows
 
 
-@pytest.mark.parametrize("name", {run[0] for run in RUNS})
+@pytest.mark.parametrize("name", sorted({run[0] for run in RUNS}))
 def test_everything_that_is_run_exists(name: str) -> None:
     module = pytest.importorskip(f"loadtest.micro.{name}")
     assert callable(module.run)
