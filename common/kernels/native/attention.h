@@ -24,16 +24,19 @@ struct ChunkItem {
 struct Agenda {
     std::vector<DecodeItem> decode;
     std::vector<ChunkItem> chunks;
-    int64_t num_parts = 0, num_counters = 0, first_chunk = 0;
+    int64_t num_parts = 0, first_chunk = 0;
+    mutable std::vector<std::atomic<int>> pending;  // parts of (row, KV head) to come; whoever does the last sets it again
 
     Agenda(const Batch& batch, const Heads& heads, bool last) {
         first_chunk = decodes(heads.head_dim) ? batch.num_decode : 0;
         for (int64_t row = 0; row < first_chunk; row++)
-            for (int64_t head = 0; head < heads.num_kv_heads; head++, num_counters++) {
-                const int64_t count = baton::num_parts(batch, heads, row);
-                for (int64_t part = 0; part < count; part++) decode.push_back({row, head, part, num_parts, num_counters});
+            for (int64_t head = 0; head < heads.num_kv_heads; head++) {
+                const int64_t count = baton::num_parts(batch, heads, row), counter = row * heads.num_kv_heads + head;
+                for (int64_t part = 0; part < count; part++) decode.push_back({row, head, part, num_parts, counter});
                 num_parts += count;
             }
+        pending = std::vector<std::atomic<int>>(first_chunk * heads.num_kv_heads);
+        for (const DecodeItem& item : decode) pending[item.counter]++;
         const int64_t step = queries_per_tile(heads);
         for (int64_t sequence = first_chunk; sequence < batch.num_sequences; sequence++) {
             const int64_t length = batch.query_starts[sequence + 1] - batch.query_starts[sequence];
@@ -47,24 +50,21 @@ struct Agenda {
     }
 };
 
-// One member's memory, and what members share about a step's parts.
+// What members work in, and what they leave for each other.
 template <class T>
 struct AttentionScratch {
     Scratch parts, own;
-    std::vector<std::atomic<int>> pending;
 
     void grow(const Agenda& agenda, const Heads& heads, int members) {
         parts.get<float>(agenda.num_parts * part_floats(heads));
         if (!agenda.chunks.empty()) own.get<char>(ChunkScratch<T>::bytes(heads) * members);
-        if (pending.size() < (size_t)agenda.num_counters) pending = std::vector<std::atomic<int>>(agenda.num_counters);
-    }
-    void expect(const Agenda& agenda) {
-        for (int64_t i = 0; i < agenda.num_counters; i++) pending[i] = 0;
-        for (const DecodeItem& item : agenda.decode) pending[item.counter]++;
     }
 };
 
-// Rotates, writes KV and attends, for all rows of `qkv`; the team's tickets must have been reset and `pending` set.
+constexpr int64_t FEW_ITEMS = 8;      // pieces of a step's decode rows, for every member of a team
+constexpr int64_t ROWS_OF_PIECE = 64;
+
+// Phases of the team's run: rotates, writes KV and attends, for all rows of `qkv`.
 template <class T, class Out>
 void attend(Team& team, int member, float* qkv, int64_t stride, const Batch& batch, const Heads& heads,
             const Cache<T>& cache, const Agenda& agenda, AttentionScratch<T>& scratch, Out* out, int64_t out_stride) {
@@ -77,31 +77,38 @@ void attend(Team& team, int member, float* qkv, int64_t stride, const Batch& bat
         for (int64_t n = 0; n < BLOCKS_AHEAD && first + n <= last; n++)
             blocks[n] = cache.key(batch.block_tables[item.row * batch.table_stride + first + n], item.kv_head, 0);
     };
-    for (int64_t i = team.next(0), following; i < (int64_t)agenda.decode.size(); i = following) {
+    const auto decode = [&](int64_t i) {
         const DecodeItem& item = agenda.decode[i];
-        following = team.next(0);
         const T* after[BLOCKS_AHEAD];
-        look_ahead(following, after);
+        look_ahead(i + 1, after);
         float* parts = scratch.parts.template get<float>(0) + item.place * part_floats(heads);
         attend_part(qkv + item.row * stride, item.row, item.kv_head, item.part, heads, cache, batch, parts,
-                    scratch.pending[item.counter], out + item.row * out_stride, after);
-    }
-    if (agenda.first_chunk == batch.num_sequences) return;
-    const int64_t begin = batch.query_starts[agenda.first_chunk], rows = batch.num_tokens - begin;
-    for (int64_t row = begin + rows * member / team.size; row < begin + rows * (member + 1) / team.size; row++) {
+                    agenda.pending[item.counter], out + item.row * out_stride, after);
+    };
+    const auto prepare = [&](int64_t row) {
         for (int64_t head = 0; head < heads.num_heads; head++)
             rotate_query(qkv + row * stride + head * heads.head_dim, heads, batch.positions[row]);
         for (int64_t head = 0; head < heads.num_kv_heads; head++)
             write_kv(qkv + row * stride, heads, cache, head, batch, row);
-    }
-    team.meet();
+    };
+    const int64_t items = agenda.decode.size(), begin = batch.query_starts[agenda.first_chunk];
+    const int64_t pieces = std::min(items, FEW_ITEMS * team.size);
+    const int64_t more = (batch.num_tokens - begin + ROWS_OF_PIECE - 1) / ROWS_OF_PIECE;
+    team.share(member, pieces + more, [&](int64_t piece) {
+        if (piece < pieces) {
+            for (int64_t i = items * piece / pieces; i < items * (piece + 1) / pieces; i++) decode(i);
+        } else {
+            const int64_t first = begin + (piece - pieces) * ROWS_OF_PIECE;
+            for (int64_t row = first; row < std::min(first + ROWS_OF_PIECE, batch.num_tokens); row++) prepare(row);
+        }
+    });
     ChunkScratch<T> own(heads, scratch.own.template get<char>(0) + member * ChunkScratch<T>::bytes(heads));
-    for (int64_t i = team.next(1); i < (int64_t)agenda.chunks.size(); i = team.next(1)) {
+    team.share(member, agenda.chunks.size(), [&](int64_t i) {
         const ChunkItem& item = agenda.chunks[i];
         const int64_t row = batch.query_starts[item.sequence];
         attend_tile(qkv + row * stride, stride, item.first, item.count, batch.positions[row], item.kv_head, heads, cache,
                     batch.block_tables + item.sequence * batch.table_stride, own, out + row * out_stride, out_stride);
-    }
+    });
 }
 
 }  // namespace baton

@@ -188,6 +188,7 @@ void attend_part(float* qkv, int64_t row, int64_t kv_head, int64_t part, const H
         }
     if (!paired) attend_any(query, heads, cache, table, kv_head, from, to, own, peaks, totals, after);
     if (pending.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    pending.store(count, std::memory_order_relaxed);  // for the next layer
     for (int64_t g = 0; g < group; g++) {
         float peak = NOTHING, total = 0;
         for (int64_t p = 0; p < count; p++) peak = std::max(peak, parts[p * part_floats(heads) + group * dim + g]);

@@ -28,7 +28,7 @@ struct Best {
     void see(float sum, int64_t at) {
         if (sum != sum || value != value)
             value = std::nanf("");
-        else if (sum > value)
+        else if (sum > value || (sum == value && at < column))
             value = sum, column = at;
     }
 };
@@ -72,7 +72,7 @@ void product(Team& team, const void* left, int64_t stride, int64_t rows, const L
     });
     for (int64_t row = 0; best && row < rows; row++) {
         Best whole;
-        for (int member = 0; member < team.size; member++) {  // in the order of their columns
+        for (int member = 0; member < team.size; member++) {
             const Best& part = found[member * rows + row];
             whole.see(part.value, part.column);
         }

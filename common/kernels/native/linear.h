@@ -41,6 +41,7 @@ void pack(const W* weight, const Linear& shape, W* panels) {
 }
 
 constexpr int64_t AHEAD = 8192;
+constexpr int64_t PIECES = 4;  // of a product, for every member of a team
 constexpr int64_t LEFT_BYTES = 384 << 10;  // of the left side, kept in a core's second-level cache
 
 // While a panel's only tile is computed, what lies a little further on is asked for; where there are several, the next
@@ -52,31 +53,34 @@ inline Ahead ahead_of(const void* panel, int64_t bytes, int64_t tile, int64_t ti
     return {(const char*)panel + bytes + tile * bytes / 2, pace / 2, 0};
 }
 
-// Sums of this member's share of panels: finish.tile(row, panel, bias) is where those of a tile go, which is asked for
-// while they are made; then finish.done(row, rows, panel).
+// A phase of the team's run. finish.tile(row, panel, bias) is where a tile's sums go, which is asked for while they are
+// made; then finish.done(row, rows, panel). Every member has a `finish` of its own.
 template <class W, class A, class Finish>
 void linear(Team& team, int member, const A* left, int64_t stride, int64_t rows, const Linear& weight, Finish finish) {
     const int64_t count = weight.num_panels(), bytes = weight.depth * PANEL * sizeof(W);
-    const int64_t first = count * member / team.size, end = count * (member + 1) / team.size;
+    const int64_t pieces = team.size == 1 ? 1 : std::min(count, PIECES * team.size);
     const int64_t block = std::max<int64_t>(1, LEFT_BYTES / (weight.depth * sizeof(A)) / TILE_ROWS) * TILE_ROWS;
-    for (int64_t start = 0; start < rows; start += block) {
-        const int64_t stop = std::min(rows, start + block), tiles = (stop - start + TILE_ROWS - 1) / TILE_ROWS;
-        for (int64_t p = first; p < end; p++) {
-            const W* panel = (const W*)weight.panels + p * weight.depth * PANEL;
-            int64_t row = start;
-            for (int64_t index = 0; index < tiles; index++) {
-                // 8 and 8 rather than 12 and 4: short tiles wait on themselves
-                const int64_t even = (stop - row + tiles - index - 1) / (tiles - index);
-                const int64_t tile = std::min(stop - row, TILE_ROWS > 4 ? round_up(even, 2) : even);
-                const auto to = finish.tile(row, p, weight.bias ? weight.bias + p * PANEL : nullptr);
-                for (int64_t r = 0; r < tile; r++) __builtin_prefetch(to.to + r * to.stride, 1);
-                multiply_rows(tile, left + row * stride, stride, panel, weight.depth,
-                              ahead_of(panel, bytes, index, tiles, weight.depth / depth_step<W>()), to);
-                finish.done(row, tile, p);
-                row += tile;
+    team.share(member, pieces, [&](int64_t piece) {
+        const int64_t first = count * piece / pieces, end = count * (piece + 1) / pieces;
+        for (int64_t start = 0; start < rows; start += block) {
+            const int64_t stop = std::min(rows, start + block), tiles = (stop - start + TILE_ROWS - 1) / TILE_ROWS;
+            for (int64_t p = first; p < end; p++) {
+                const W* panel = (const W*)weight.panels + p * weight.depth * PANEL;
+                int64_t row = start;
+                for (int64_t index = 0; index < tiles; index++) {
+                    // 8 and 8 rather than 12 and 4: short tiles wait on themselves
+                    const int64_t even = (stop - row + tiles - index - 1) / (tiles - index);
+                    const int64_t tile = std::min(stop - row, TILE_ROWS > 4 ? round_up(even, 2) : even);
+                    const auto to = finish.tile(row, p, weight.bias ? weight.bias + p * PANEL : nullptr);
+                    for (int64_t r = 0; r < tile; r++) __builtin_prefetch(to.to + r * to.stride, 1);
+                    multiply_rows(tile, left + row * stride, stride, panel, weight.depth,
+                                  ahead_of(panel, bytes, index, tiles, weight.depth / depth_step<W>()), to);
+                    finish.done(row, tile, p);
+                    row += tile;
+                }
             }
         }
-    }
+    });
 }
 
 }  // namespace baton

@@ -14,7 +14,6 @@ void attend_once(Team& team, float* qkv, int64_t stride, const Batch& batch, con
     const Agenda agenda(batch, heads, false);
     AttentionScratch<T> scratch;
     scratch.grow(agenda, heads, team.size);
-    scratch.expect(agenda);
     team.run([&](int member) {
         attend(team, member, qkv, stride, batch, heads, cache, agenda, scratch, (A*)out, out_stride);
     });

@@ -1,5 +1,5 @@
-// The forward pass: every member of the team walks through all layers and meets the others where one op needs what
-// another wrote. The residual stream is float; what enters a product is rounded to the weights' type once.
+// The forward pass: every member of the team walks through all layers, a phase for every op that needs what another wrote.
+// The residual stream is float; what enters a product is rounded to the weights' type once.
 #include "stack.h"
 
 #include <map>
@@ -81,7 +81,6 @@ public:
         normed_ = normed_memory_.get<A>(std::max(rows, FEW_ROWS * team.size) * hidden_width_);
         attended_ = attended_memory_.get<A>(rows * attended_width_);
         inner_ = inner_memory_.get<A>(rows * inner_width_);
-        attention_.expect(model.num_layers == 1 ? final_agenda : agendas.at(model.layers[0].window));
         team.run([&](int member) { pass(team, member, batch, pool, agendas, final_agenda, (A*)out); });
     }
 
@@ -103,12 +102,11 @@ private:
               const Agenda& final_agenda, A* out) {
         int64_t rows = batch.num_tokens;
         const Rows<Add, float> sum_up{residual_, hidden_width_, PANEL};
-        for (int64_t row = rows * member / team.size; row < rows * (member + 1) / team.size; row++) {
+        each_row(team, member, rows, [&](int64_t row) {
             const T* from = (const T*)model.embedding + batch.token_ids[row] * model.hidden;
             for (int64_t i = 0; i < model.hidden; i += LANES)
                 store_some(residual_ + row * hidden_width_ + i, load_some(from + i, model.hidden - i), model.hidden - i);
-        }
-        team.meet();
+        });
         for (int64_t index = 0; index < model.num_layers; index++) {
             const Layer& layer = model.layers[index];
             const Heads heads = heads_of(layer);
@@ -116,33 +114,28 @@ private:
             const Agenda& agenda = last ? final_agenda : agendas.at(layer.window);
             const A* normed = norm(team, member, rows, layer.attention_norm);
             linear<T>(team, member, normed, hidden_width_, rows, layer.qkv, Rows<Store, float>{qkv_, qkv_width_, PANEL});
-            team.meet();
             const Cache<T> cache{(T*)pool.kv + index * pool.layer_stride, pool.block_stride, pool.kv_stride,
                                  pool.head_stride, pool.block_tokens, model.head_dim};
             attend(team, member, qkv_, qkv_width_, batch, heads, cache, agenda, attention_, attended_, attended_width_);
-            team.meet();
-            if (member == 0) {
-                team.reset();
-                if (index + 2 == model.num_layers)
-                    attention_.expect(final_agenda);
-                else if (!last)
-                    attention_.expect(agendas.at(model.layers[index + 1].window));
-            }
             if (last && rows != batch.num_wanted) {
-                if (member == 0) keep_wanted(batch);
-                team.meet();
+                team.share(member, 1, [&](int64_t) { keep_wanted(batch); });
                 rows = batch.num_wanted;
             }
             linear<T>(team, member, attended_, attended_width_, rows, layer.o, sum_up);
-            team.meet();
             normed = norm(team, member, rows, layer.mlp_norm);
             linear<T>(team, member, normed, hidden_width_, rows, layer.gate_up, Rows<Gate<A>, A>{inner_, inner_width_, LANES});
-            team.meet();
             linear<T>(team, member, inner_, inner_width_, rows, layer.down, sum_up);
-            team.meet();
         }
-        for (int64_t row = rows * member / team.size; row < rows * (member + 1) / team.size; row++)
+        each_row(team, member, rows, [&](int64_t row) {
             rms_norm(residual_ + row * hidden_width_, model.norm, model.hidden, model.eps, out + row * model.hidden);
+        });
+    }
+
+    template <class Do>
+    static void each_row(Team& team, int member, int64_t rows, const Do& work) {
+        team.share(member, (rows + ROWS_OF_PIECE - 1) / ROWS_OF_PIECE, [&](int64_t piece) {
+            for (int64_t row = piece * ROWS_OF_PIECE; row < std::min((piece + 1) * ROWS_OF_PIECE, rows); row++) work(row);
+        });
     }
 
     // After the last layer's attention only wanted rows go on: the others have left their keys and values.
@@ -157,9 +150,13 @@ private:
     const A* norm(Team& team, int member, int64_t rows, const float* weight) {
         const bool few = rows <= FEW_ROWS;
         A* out = normed_ + (few ? member * FEW_ROWS * hidden_width_ : 0);
-        for (int64_t row = few ? 0 : rows * member / team.size; row < (few ? rows : rows * (member + 1) / team.size); row++)
+        const auto one = [&](int64_t row) {
             rms_norm(residual_ + row * hidden_width_, weight, model.hidden, model.eps, out + row * hidden_width_);
-        if (!few) team.meet();
+        };
+        if (few)
+            for (int64_t row = 0; row < rows; row++) one(row);
+        else
+            each_row(team, member, rows, one);
         return out;
     }
 

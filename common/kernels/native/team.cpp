@@ -1,21 +1,18 @@
 #include "team.h"
 
-#include <immintrin.h>
-
 #include <chrono>
 
 namespace baton {
 
 namespace {
 
-constexpr int SPINS = 4000;  // some 40 to 100 microseconds
 // A step is a few calls with Python between them. A core that falls asleep meanwhile takes longer to wake than the call
 // it is woken for; who asks for the core gets it.
 constexpr auto ALERT = std::chrono::milliseconds(2);
 
-}
+}  // namespace
 
-Team::Team(int size) : size(size) {
+Team::Team(int size) : size(size), phases_(size) {
     for (int member = 1; member < size; member++) workers_.emplace_back([this, member] { serve(member); });
 }
 
@@ -27,30 +24,26 @@ Team::~Team() {
 }
 
 void Team::run(const std::function<void(int)>& work) {
+    if (size == 1) return work(0);
     work_ = &work;
-    reset();
-    if (size > 1) {
-        run_.fetch_add(1, std::memory_order_release);
-        run_.notify_all();
-    }
+    next_.store(0, std::memory_order_relaxed);
+    inside_.store(0, std::memory_order_release);
+    run_.fetch_add(1, std::memory_order_release);
+    run_.notify_all();
+    phases_[0].reached = 0;
     work(0);
-    meet();
+    inside_.fetch_or(CLOSED, std::memory_order_acq_rel);
+    for (int spins = 0; inside_.load(std::memory_order_acquire) != CLOSED; spins++) pause(spins);
 }
 
-void Team::meet() {
-    if (size == 1) return;
-    uint32_t phase = phase_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
-        arrived_.store(0, std::memory_order_relaxed);
-        phase_.store(phase + 1, std::memory_order_release);
-        return;
-    }
-    for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; spins++) {
-        if (spins < SPINS)
-            _mm_pause();
-        else
-            std::this_thread::yield();
-    }
+void Team::take_part(int member) {
+    int others = inside_.load(std::memory_order_acquire);
+    do {
+        if (others & CLOSED) return;
+    } while (!inside_.compare_exchange_weak(others, others + 1, std::memory_order_acq_rel));
+    phases_[member].reached = 0;
+    (*work_)(member);
+    inside_.fetch_sub(1, std::memory_order_acq_rel);
 }
 
 void Team::serve(int member) {
@@ -61,10 +54,9 @@ void Team::serve(int member) {
         while (run_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < asleep_at)
             std::this_thread::yield();
         run_.wait(seen, std::memory_order_acquire);
-        seen++;
+        seen = run_.load(std::memory_order_acquire);
         if (ending_) return;
-        (*work_)(member);
-        meet();
+        take_part(member);
     }
 }
 
