@@ -11,10 +11,12 @@ inline void rotate(float* head, const Heads& heads, const float* norm, int64_t p
     const int64_t half = heads.head_dim / 2;
     if (norm) rms_norm(head, norm, heads.head_dim, heads.eps, head);
     const float *cos = heads.cos + position * half, *sin = heads.sin + position * half;
-    for (int64_t i = 0; i < half; i++) {
-        const float first = head[i], second = head[i + half];
-        head[i] = first * cos[i] - second * sin[i];
-        head[i + half] = second * cos[i] + first * sin[i];
+    for (int64_t i = 0; i < half; i += LANES) {
+        const int64_t rest = half - i;
+        const Vec first = load_some(head + i, rest), second = load_some(head + i + half, rest);
+        const Vec x = load_some(cos + i, rest), y = load_some(sin + i, rest);
+        store_some(head + i, first * x - second * y, rest);
+        store_some(head + i + half, second * x + first * y, rest);
     }
 }
 

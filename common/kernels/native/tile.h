@@ -79,7 +79,7 @@ inline void hand_over(const Sums& low, const Sums& high, int64_t rows, const Fin
 // theirs, which made a gated product a third slower.
 template <int ROWS, class W, class Finish>
 __attribute__((noinline)) void multiply(const float* left, int64_t stride, int64_t rows, const W* panel, int64_t depth,
-                                        Ahead ahead, Finish finish) {
+                                        const Ahead& ahead, const Finish& finish) {
     Vec low[ROWS] = {}, high[ROWS] = {};
     const char* early = (const char*)ahead.from;
     const float* last = left + (rows - 1) * stride;
@@ -100,7 +100,7 @@ __attribute__((noinline)) void multiply(const float* left, int64_t stride, int64
 #ifdef __AVX512BF16__
 template <int ROWS, class Finish>
 __attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, int64_t rows, const Bf16* panel, int64_t depth,
-                                        Ahead ahead, Finish finish) {
+                                        const Ahead& ahead, const Finish& finish) {
     __m512 low[ROWS], high[ROWS];
     const char* early = (const char*)ahead.from;
     const Bf16* last = left + (rows - 1) * stride;
@@ -125,7 +125,7 @@ __attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, int64_
 #else
 template <int ROWS, class Finish>
 __attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, int64_t rows, const Bf16* panel, int64_t depth,
-                                        Ahead ahead, Finish finish) {
+                                        const Ahead& ahead, const Finish& finish) {
     Vec low[ROWS] = {}, high[ROWS] = {};
     const char* early = (const char*)ahead.from;
     const Bf16* last = left + (rows - 1) * stride;
@@ -152,7 +152,7 @@ __attribute__((noinline)) void multiply(const Bf16* left, int64_t stride, int64_
 
 // The same for any number of rows up to TILE_ROWS. Of the larger heights only even ones are compiled.
 template <int ROWS = TILE_ROWS, class A, class W, class Finish>
-inline void multiply_rows(int64_t rows, const A* left, int64_t stride, const W* panel, int64_t depth, Ahead ahead,
+inline void multiply_rows(int64_t rows, const A* left, int64_t stride, const W* panel, int64_t depth, const Ahead& ahead,
                           const Finish& finish) {
     constexpr int LOWER = ROWS > 4 ? ROWS - 2 : ROWS - 1;
     if constexpr (ROWS > 1)
