@@ -1,16 +1,6 @@
 #include "team.h"
 
-#include <chrono>
-
 namespace baton {
-
-namespace {
-
-// A step is a few calls with Python between them. A core that falls asleep meanwhile takes longer to wake than the call
-// it is woken for; who asks for the core gets it.
-constexpr auto ALERT = std::chrono::milliseconds(2);
-
-}  // namespace
 
 Team::Team(int size) : size(size), phases_(size) {
     for (int member = 1; member < size; member++) workers_.emplace_back([this, member] { serve(member); });
@@ -50,9 +40,6 @@ void Team::serve(int member) {
     uint32_t seen = 0;
     while (true) {
         for (int spins = 0; spins < SPINS && run_.load(std::memory_order_acquire) == seen; spins++) _mm_pause();
-        const auto asleep_at = std::chrono::steady_clock::now() + ALERT;
-        while (run_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < asleep_at)
-            std::this_thread::yield();
         run_.wait(seen, std::memory_order_acquire);
         seen = run_.load(std::memory_order_acquire);
         if (ending_) return;
