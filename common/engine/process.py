@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,15 @@ from common.types.config import WorkerConfig
 
 _log = logging.getLogger("baton.worker")
 
+SWITCH_S = 0.0005
+"""How long an engine that comes back from a kernel may wait for the interpreter while another thread has it. Python's
+own 5 ms are half a step, and every hand-off that lands would cost all streams of a step as much.
+"""
+
 
 def main(kind: Kind, prog: str) -> int:
     """Runs one worker until it is told to stop, by a signal or by an operator."""
+    sys.setswitchinterval(SWITCH_S)
     return run(prog, WorkerConfig, partial(_serve, kind))
 
 
