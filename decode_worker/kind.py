@@ -29,7 +29,19 @@ def make_side(config: WorkerConfig, engine: Engine, epoch: int, on_overdue: Call
     dial = Dial.of(config.cache_key, config.fleet_tls, Role.DECODE.value)
     traces = open_traces(traces_endpoint(), Role.DECODE.value)
     place = Aside(parse_cores(config.cores), lambda: engine.loop.load().num_running > 0)
-    return DecodeSide(post, pool, layout, epoch, config.timeouts, on_overdue, config.transports, dial, traces, place)
+    return DecodeSide(
+        post,
+        pool,
+        layout,
+        epoch,
+        config.timeouts,
+        on_overdue,
+        config.transports,
+        dial,
+        traces,
+        place,
+        runtime_dir=config.runtime_dir or None,
+    )
 
 
 DECODE = Kind(Role.DECODE, make_scheduler, make_side)

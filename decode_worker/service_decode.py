@@ -1,6 +1,10 @@
-"""`Decode.Session`: one long stream per router. Turns commands into calls and outgoing messages into proto."""
+"""`Decode.Session`: one long stream per router. Turns commands into calls and outgoing messages into proto.
+
+A router of this host may have the messages go over a near stream instead, both ways; the call stays, and says nothing.
+"""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -8,16 +12,19 @@ import grpc
 from baton.v1 import decode_pb2, decode_pb2_grpc
 from common.net import convert, convert_step
 from common.net.background import Background
+from common.net.near_entry import NearEntry
 from common.types.errors import InvalidRequest, StaleAttempt, invalid
 from common.types.handoff import FailureKind
 from common.types.timeouts import Timeouts
 from decode_worker.decoding import Decoding
 from decode_worker.lenders import LoanSource
+from decode_worker.near_session import NearSession
 from decode_worker.session import AttemptLost, Frame, JoinedBatch, Outgoing, RouterSession
 
 Requests = AsyncIterator[decode_pb2.SessionRequest]
 
 MAX_SOURCES = 1024
+CLOSED = "the router closed the session"
 Context = grpc.aio.ServicerContext[Any, Any]
 FAILURE_KINDS = {
     FailureKind.SOURCE_LOST: decode_pb2.FAILURE_KIND_SOURCE_LOST,
@@ -34,22 +41,26 @@ FAILURE_KINDS = {
 class DecodeService(decode_pb2_grpc.DecodeServicer):
     """Sessions of all routers."""
 
-    def __init__(self, decoding: Decoding, epoch: int, timeouts: Timeouts) -> None:
+    def __init__(self, decoding: Decoding, epoch: int, timeouts: Timeouts, entry: NearEntry | None = None) -> None:
         self._decoding = decoding
         self._epoch = epoch
         self._timeouts = timeouts
+        self._entry = entry
 
     async def Session(self, request_iterator: Requests, context: Context) -> AsyncIterator[decode_pb2.SessionResponse]:
         requests = aiter(request_iterator)
         session = self._open(await anext(requests, None))
-        yield decode_pb2.SessionResponse(opened=decode_pb2.SessionOpened(epoch=self._epoch))
-        reader = Background()
-        reader.spawn(self._read(session, requests))
+        reader, near = Background(), self._near(session)
         try:
+            yield decode_pb2.SessionResponse(opened=decode_pb2.SessionOpened(epoch=self._epoch, near=near.offer()))
+            reader.spawn(self._read(session, requests))
             while True:
-                yield _response(await session.next())
+                response = _response(await session.next())
+                if not await near.write(response):
+                    yield response
         finally:
             reader.cancel()
+            near.close()
             self._decoding.close(session)
 
     def _open(self, first: decode_pb2.SessionRequest | None) -> RouterSession:
@@ -61,6 +72,10 @@ class DecodeService(decode_pb2_grpc.DecodeServicer):
         self._decoding.open(session)
         return session
 
+    def _near(self, session: RouterSession) -> NearSession:
+        ended = partial(session.close, CLOSED)
+        return NearSession(self._entry, self._timeouts.stalled_reader_s, partial(self._command, session), ended)
+
     async def _read(self, session: RouterSession, requests: Requests) -> None:
         """Commands until the router half-closes or is gone; a malformed one ends the session, not the worker."""
         try:
@@ -69,7 +84,7 @@ class DecodeService(decode_pb2_grpc.DecodeServicer):
         except InvalidRequest:
             session.close("a command of the session was malformed")
         else:
-            session.close("the router closed the session")
+            session.close(CLOSED)
 
     def _command(self, session: RouterSession, request: decode_pb2.SessionRequest) -> None:
         match request.WhichOneof("command"):

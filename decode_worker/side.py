@@ -10,7 +10,9 @@ import grpc
 from baton.v1 import decode_pb2, decode_pb2_grpc
 from common.engine.messages import Command, Event
 from common.net.dial import Dial
+from common.net.near_entry import NearEntry
 from common.obs.traces import NoTraces, Traces
+from common.types.errors import StartupError
 from common.types.kv import KVLayout
 from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
@@ -19,7 +21,7 @@ from decode_worker.lenders import Lenders
 from decode_worker.service_decode import DecodeService
 from kvtransfer.pull import Puller
 from kvtransfer.transports.pools import Pool
-from kvtransfer.transports.table import connect
+from kvtransfer.transports.table import ON_ONE_HOST, connect
 
 _log = logging.getLogger("baton.handoff")
 
@@ -39,8 +41,10 @@ class DecodeSide:
         dial: Dial = Dial(),
         traces: Traces = NoTraces(),
         place: Callable[[], None] = lambda: None,
+        runtime_dir: str | None = None,
     ) -> None:
         self._traces = traces
+        self._entry = NearEntry(runtime_dir) if ON_ONE_HOST & {*transports} else None
         way = partial(connect, tls=dial.tls, place=place)
         puller = Puller(pool, epoch, transports=transports, stall_s=timeouts.dead_s, warn=_log.warning, connect=way)
         self._lenders = Lenders(puller, pool, epoch, timeouts, dial)
@@ -49,10 +53,16 @@ class DecodeSide:
         self._timeouts = timeouts
 
     async def start(self) -> None:
-        """Nothing to open: lenders are connected to when they first lend."""
+        """Lets routers of this host come near; lenders are connected to when they first lend."""
+        if self._entry is None:
+            return
+        try:
+            await self._entry.start()
+        except StartupError as error:
+            _log.warning("sessions go over gRPC alone", extra={"reason": error.cause})
 
     def register(self, server: grpc.aio.Server) -> None:
-        service = DecodeService(self._decoding, self._epoch, self._timeouts)
+        service = DecodeService(self._decoding, self._epoch, self._timeouts, self._entry)
         decode_pb2_grpc.add_DecodeServicer_to_server(service, server)
 
     def service_names(self) -> tuple[str, ...]:
@@ -86,6 +96,8 @@ class DecodeSide:
         return self._lenders.totals
 
     async def close(self) -> None:
+        if self._entry is not None:
+            await self._entry.close()
         await self._decoding.close_all()
         await self._lenders.close()
         await asyncio.to_thread(self._traces.close)

@@ -15,15 +15,13 @@ from common.types.member import FetchTotals
 from common.types.timeouts import Timeouts
 from kvtransfer.near.door import NearDoor
 from kvtransfer.transports.pools import Pool
-from kvtransfer.transports.table import lending_transports, start_all
+from kvtransfer.transports.table import ON_ONE_HOST, lending_transports, start_all
 from prefill_worker.answers import LoanAnswers
 from prefill_worker.lending import Lending
 from prefill_worker.service_prefill import PrefillService
 from prefill_worker.service_transfer import TransferService
 
 _log = logging.getLogger("baton.handoff")
-ON_ONE_HOST = {"shm", "cuda_ipc"}
-"""Transports over unix sockets: where one of them is wanted, near lines are too."""
 
 
 class PrefillSide:

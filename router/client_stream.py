@@ -55,7 +55,10 @@ class ClientStream(Generic[M]):
 
     def push(self, messages: Sequence[M]) -> None:
         """Only when ready. What goes wrong is told to whoever writes or waits next."""
-        self._outgoing = [each for message in messages for each in self._encode(message)]
+        if len(messages) == 1:
+            self._outgoing = list(self._encode(messages[0]))
+        else:
+            self._outgoing = [each for message in messages for each in self._encode(message)]
         self._sending = True
         self._departures.add(self._depart)
 

@@ -286,10 +286,10 @@ class Dispatch:
                 elif token.finish is not None:
                     self._perform(self._run.settle())
         if num_accepted:
-            self._relay.flush()
+            overflows = self._relay.flush()
             self._tally.deliver(num_accepted, None if last is None else now - last, now)
-        if self._relay.overflows:
-            self._perform(self._run.cancel("the reader is too slow"))
+            if overflows:
+                self._perform(self._run.cancel("the reader is too slow"))
 
     def _fail_leg(self, id: AttemptId, leg: Role, failure: FailureKind | BatonError) -> None:
         """A retry is counted only when the machine makes one."""

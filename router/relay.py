@@ -55,11 +55,6 @@ class Relay:
         self._closed = False
         self._error: Exception | None = None
 
-    @property
-    def overflows(self) -> bool:
-        """More waits than may; the reader should be cut."""
-        return len(self._deltas) + len(self._scores) > MAX_PENDING_TOKENS
-
     def deliver(self, token: SampledToken) -> bool:
         """Whether a stop string ended the choice, which the worker cannot know. `flush` lets it go."""
         delta = self._answers[token.choice].add(token)
@@ -69,15 +64,18 @@ class Relay:
     def score(self, tokens: tuple[TokenLogprobs, ...]) -> None:
         self._scores.extend(tokens)
 
-    def flush(self) -> None:
-        """Lets go what was delivered. Only while the reader sleeps is nothing before it on its way."""
+    def flush(self) -> bool:
+        """Lets go what was delivered; whether more is left than may be: then the reader should be cut.
+
+        Only while the reader sleeps is nothing before it on its way.
+        """
         reader, outlet = self._reader, self._outlet
-        if reader is None or reader.done() or not self._waits:
-            return
-        if outlet is not None and outlet.ready:
-            outlet.push(self._take())
-        if self._waits:
-            self._wake()
+        if reader is not None and not reader.done():
+            if outlet is not None and (self._deltas or self._scores) and outlet.ready:
+                outlet.push(self._take())
+            if self._deltas or self._scores:
+                self._wake()
+        return len(self._deltas) + len(self._scores) > MAX_PENDING_TOKENS
 
     def close(self) -> None:
         """All was delivered."""

@@ -1,7 +1,7 @@
 """`Decode.Session` streams: one per decode member, shared by every attempt on it.
 
 Owns the streams, their credits and the short names of attempts on them. What arrives goes to each attempt's own sink; a
-stream's end ends all that came over it. Knows nothing of requests.
+stream's end ends all that came over it. Knows nothing of requests; how messages travel: `session_ways.py`.
 """
 
 import asyncio
@@ -9,6 +9,8 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import NoReturn
 
 import grpc
 
@@ -18,13 +20,14 @@ from common.net.convert import attempt_to_proto
 from common.net.convert_step import step_rows_from_proto
 from common.net.deadlines import to_ms
 from common.types.attempt import Attempt
-from common.types.errors import InvalidRequest, PeerLost
+from common.types.errors import PeerLost
 from common.types.handoff import FailureKind
 from common.types.ids import Role
 from common.types.member import Hello
 from common.types.sampling import SampledToken
 from router.events import DecodeJoined, LegFailed, Sink, Tokens
 from router.links import Links, Peer
+from router.session_ways import CallWay, NearWay, Way
 
 WINDOW_FRAMES = 64
 """Frames a worker may send ahead; half of them used up grants as many again."""
@@ -39,7 +42,8 @@ FAILURE_KINDS: Mapping[int, FailureKind] = {
     decode_pb2.FAILURE_KIND_CONSTRAINT: FailureKind.CONSTRAINT,
 }
 _log = logging.getLogger("baton.router.session")
-_Call = grpc.aio.StreamStreamCall[decode_pb2.SessionRequest, decode_pb2.SessionResponse]
+_tokens: Callable[[tuple[tuple[SampledToken, ...]]], Tokens] = partial(tuple.__new__, Tokens)
+"""Without the named tuple's own constructor, which is a function of Python's: this runs for each token."""
 
 
 @dataclass(slots=True)
@@ -90,48 +94,42 @@ class Session:
         self._outgoing.put_nowait(decode_pb2.SessionRequest(cancel=cancel))
 
     async def run(self, channel: grpc.aio.Channel) -> None:
-        """Carries messages both ways until the stream ends; then every attempt on it hears why."""
-        call: _Call = decode_pb2_grpc.DecodeStub(channel).Session()
+        """Carries messages both ways until the session ends; then every attempt on it hears why.
+
+        Where a near stream stands the call stays open and says nothing: the end of either is the other's.
+        """
+        name = self.member.member
+        call = CallWay(decode_pb2_grpc.DecodeStub(channel).Session(), name, self._receive)
+        ways: list[Way] = [call]
         detail = "its session was closed"
         try:
-            await self._open(call)
+            opened = await self._open(call)
+            near = NearWay(name, self._receive)
+            if opened.HasField("near") and await near.open(opened.near):
+                ways.append(near)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._write(call))
-                tasks.create_task(self._read(call))
-        except* grpc.aio.AioRpcError as lost:
-            detail = f"its session ended with {_first(lost).code().name}"
-        except* asyncio.InvalidStateError:
-            detail = "its session was over when it was written to"
-        except* PeerLost:
-            detail = "it ended its session"
-        except* InvalidRequest:
-            detail = "it sent a malformed message"
+                tasks.create_task(self._write(ways[-1]))
+                tasks.create_task(ways[-1].follow())
+        except* PeerLost as lost:
+            detail = _first(lost).detail
         finally:
-            call.cancel()
-            self._end(PeerLost("decode", self.member.member, detail))
+            for way in ways:
+                way.end()
+            self._end(PeerLost("decode", name, detail))
 
-    async def _open(self, call: _Call) -> None:
+    async def _open(self, call: CallWay) -> decode_pb2.SessionOpened:
         opening = decode_pb2.SessionOpen(
             router_epoch=self._router_epoch, epoch=self.member.epoch, num_frames=WINDOW_FRAMES
         )
         await call.write(decode_pb2.SessionRequest(open=opening))
-        response = await self._next(call)
+        response = await call.read()
         if response.WhichOneof("event") != "opened" or response.opened.epoch != self.member.epoch:
             raise PeerLost("decode", self.member.member, "it did not open the session")
+        return response.opened
 
-    async def _write(self, call: _Call) -> None:
+    async def _write(self, way: Way) -> NoReturn:
         while True:
-            await call.write(await self._outgoing.get())
-
-    async def _read(self, call: _Call) -> None:
-        while True:
-            self._receive(await self._next(call))
-
-    async def _next(self, call: _Call) -> decode_pb2.SessionResponse:
-        response = await call.read()
-        if not isinstance(response, decode_pb2.SessionResponse):
-            raise PeerLost("decode", self.member.member, "it ended the session")
-        return response
+            await way.write(await self._outgoing.get())
 
     def _receive(self, response: decode_pb2.SessionResponse) -> None:
         match response.WhichOneof("event"):
@@ -147,21 +145,18 @@ class Session:
         """Every attempt's rows of one step in one event. Rows of cancelled attempts are still on their way: dropped."""
         if len(dict(rows)) == len(rows):  # one token each: the common step is dealt without a collection
             for stream, token in rows:
-                self._hand(stream, (token,))
+                if (entry := self._entries.get(stream)) is not None:
+                    if token.finish is not None:
+                        self._close(stream, (token.choice,))
+                    entry.sink(_tokens(((token,),)))
             return
         by_stream: dict[int, list[SampledToken]] = {}
         for stream, token in rows:
             by_stream.setdefault(stream, []).append(token)
         for stream, tokens in by_stream.items():
-            self._hand(stream, tuple(tokens))
-
-    def _hand(self, stream: int, tokens: tuple[SampledToken, ...]) -> None:
-        entry = self._entries.get(stream)
-        if entry is None:
-            return
-        if ended := [token.choice for token in tokens if token.finish is not None]:
-            self._close(stream, ended)
-        entry.sink(Tokens(tokens))
+            if (entry := self._entries.get(stream)) is not None:
+                self._close(stream, [token.choice for token in tokens if token.finish is not None])
+                entry.sink(Tokens(tuple(tokens)))
 
     def _close(self, stream: int, choices: Iterable[int]) -> None:
         entry = self._entries[stream]
@@ -233,6 +228,6 @@ def _joined(joined: decode_pb2.Joined) -> DecodeJoined:
     )
 
 
-def _first(group: BaseExceptionGroup[grpc.aio.AioRpcError]) -> grpc.aio.AioRpcError:
+def _first(group: BaseExceptionGroup[PeerLost]) -> PeerLost:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first

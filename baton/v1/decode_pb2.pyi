@@ -108,10 +108,20 @@ class SessionResponse(_message.Message):
     def __init__(self, opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., step: _Optional[_Union[StepFrame, _Mapping]] = ..., joined: _Optional[_Union[Joined, _Mapping]] = ..., failed: _Optional[_Union[AttemptFailed, _Mapping]] = ...) -> None: ...
 
 class SessionOpened(_message.Message):
-    __slots__ = ("epoch",)
+    __slots__ = ("epoch", "near")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    NEAR_FIELD_NUMBER: _ClassVar[int]
     epoch: int
-    def __init__(self, epoch: _Optional[int] = ...) -> None: ...
+    near: NearOffer
+    def __init__(self, epoch: _Optional[int] = ..., near: _Optional[_Union[NearOffer, _Mapping]] = ...) -> None: ...
+
+class NearOffer(_message.Message):
+    __slots__ = ("endpoint", "ticket")
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    endpoint: str
+    ticket: bytes
+    def __init__(self, endpoint: _Optional[str] = ..., ticket: _Optional[bytes] = ...) -> None: ...
 
 class StepFrame(_message.Message):
     __slots__ = ("streams", "choices", "indices", "token_ids", "finishes", "logprobs")

@@ -35,24 +35,32 @@ def step_frame_to_proto(rows: Iterable[Row]) -> decode_pb2.StepFrame:
 def step_rows_from_proto(frame: decode_pb2.StepFrame) -> tuple[Row, ...]:
     """Streams count from 1: a zero is an absent field."""
     streams = tuple(frame.streams)
-    columns = (tuple(frame.choices), tuple(frame.indices), wire.token_ids("step.token_ids", frame.token_ids))
+    choices, indices = tuple(frame.choices), tuple(frame.indices)
+    token_ids = wire.token_ids("step.token_ids", frame.token_ids)
     num_rows = len(streams)
     wire.bounded("step.streams", streams, wire.MAX_ROWS)
-    if any(len(column) != num_rows for column in columns):
+    if not num_rows == len(choices) == len(indices) == len(token_ids):
         raise invalid("step", "columns must have equal length")
     if not num_rows:
         return ()
     wire.number("step.streams", min(streams), 1, wire.MAX_U64)
-    wire.number("step.choices", max(columns[0]), 0, wire.MAX_CHOICES - 1)
-    wire.number("step.indices", max(columns[1]), 0, wire.MAX_TOKENS)
+    wire.number("step.choices", max(choices), 0, wire.MAX_CHOICES - 1)
+    wire.number("step.indices", max(indices), 0, wire.MAX_TOKENS)
+    tokens = list(map(_plain_token, zip(choices, indices, token_ids, repeat(None), repeat(None), strict=False)))
+    if frame.finishes or frame.logprobs:
+        _complete(tokens, frame)
+    return tuple(zip(streams, tokens, strict=True))
+
+
+def _complete(tokens: list[SampledToken], frame: decode_pb2.StepFrame) -> None:
+    """What few rows have."""
+    num_rows = len(tokens)
     finishes = {entry.row: finish_from_proto(entry.reason, "step.finishes.reason") for entry in frame.finishes}
     logprobs = {entry.row: logprobs_from_proto(entry.logprobs, "step.logprobs") for entry in frame.logprobs}
     _rows_exist("step.finishes", finishes, len(frame.finishes), num_rows)
     _rows_exist("step.logprobs", logprobs, len(frame.logprobs), num_rows)
-    tokens = list(map(_plain_token, zip(*columns, repeat(None), repeat(None), strict=False)))
     for row in finishes.keys() | logprobs.keys():
         tokens[row] = tokens[row]._replace(logprobs=logprobs.get(row), finish=finishes.get(row))
-    return tuple(zip(streams, tokens, strict=True))
 
 
 def _rows_exist(field: str, by_row: Mapping[int, object], num_entries: int, num_rows: int) -> None:

@@ -3,14 +3,13 @@
 The same text as decoding all tokens at once, because bytes that are no UTF-8 become U+FFFD in the same places.
 """
 
-from codecs import getincrementaldecoder
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
+from encodings.utf_8 import IncrementalDecoder
 
 from common.text.tokenizer import Tokenizer
 
 CHARACTER_BYTES = 4
-_Decoder = getincrementaldecoder("utf-8")
 
 
 class ByteDetokenizer:
@@ -22,7 +21,7 @@ class ByteDetokenizer:
         self._bytes: Mapping[int, bytes] = tokenizer.text_bytes if skip_special_tokens else tokenizer.token_bytes
         if shown:
             self._bytes = ChainMap({id: tokenizer.token_bytes[id] for id in shown}, tokenizer.text_bytes)
-        self._decoder = _Decoder(errors="replace")
+        self._decoder = IncrementalDecoder(errors="replace")
         self._decoder.decode(self._last_bytes(prompt))
 
     def feed(self, token_ids: Sequence[int]) -> str:
@@ -31,7 +30,7 @@ class ByteDetokenizer:
             data = self._bytes.get(token_ids[0], b"")
         else:
             data = b"".join(self._bytes.get(token_id, b"") for token_id in token_ids)
-        if data.isascii() and not self._decoder.getstate()[0]:  # nearly every token of nearly every text
+        if data.isascii() and not self._decoder.buffer:  # nearly every token of nearly every text
             return data.decode("ascii")
         return self._decoder.decode(data)
 

@@ -106,7 +106,7 @@ class WorkerConfig:
         default=TRANSPORTS, metadata=about("ways KV may travel", "NAME,...", choices=ALL_TRANSPORTS)
     )
     runtime_dir: str = field(
-        default="", metadata=about("folder for sockets that lend memory, shared by containers of a host", "DIR")
+        default="", metadata=about("folder for sockets between processes of a host, shared by its containers", "DIR")
     )
     log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
     timeouts: Timeouts = field(

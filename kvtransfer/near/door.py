@@ -8,12 +8,12 @@ from functools import partial
 from typing import Protocol
 
 from common.net.background import Background
+from common.net.unix import UnixDoor, same_user
 from common.types.errors import BatonError
 from kvtransfer.near.frames import NEAR, Frame, Kind, Wire
 from kvtransfer.transports.hello import Doorkeeper, Malformed, Welcome
 from kvtransfer.transports.listener import Listener
 from kvtransfer.transports.pools import Pool
-from kvtransfer.transports.unix import UnixDoor, same_user
 
 MAX_CALLS = 1024
 

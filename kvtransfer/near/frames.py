@@ -7,10 +7,10 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from common.net.framing import TooLong, Unpacker
 from kvtransfer.transports.hello import Malformed
 from kvtransfer.transports.sockets import Disconnected
 
@@ -54,7 +54,7 @@ class Wire:
         self._sock = sock
         self._stall_s = stall_s
         self._sending = asyncio.Lock()
-        self._unread = bytearray()
+        self._unpacker = Unpacker(HEADER, MAX_BYTES)
 
     async def send(self, frame: Frame) -> None:
         """Raises OSError or TimeoutError when the other end does not take it; the connection is of no use then."""
@@ -68,28 +68,25 @@ class Wire:
 
     async def receive(self) -> list[Frame]:
         """The next frames, at least one; raises `Disconnected` at the end, `Malformed` for anything but frames."""
-        while True:
-            if frames := list(self._whole()):
-                return frames
+        frames: list[Frame] = []
+        while not frames:
             data = await asyncio.get_running_loop().sock_recv(self._sock, READ_BYTES)
             if not data:
                 raise Disconnected
-            self._unread += data
+            try:
+                frames = [_frame(numbers, body) for numbers, body in self._unpacker.feed(data)]
+            except TooLong:
+                raise Malformed("not a frame of a near line") from None
+        return frames
 
     def cut(self) -> None:
         """Both ends' reads end; nothing happens where they have already."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
-    def _whole(self) -> Iterator[Frame]:
-        start = 0
-        while len(self._unread) - start >= HEADER.size:
-            num_bytes, call, kind = HEADER.unpack_from(self._unread, start)
-            if num_bytes > MAX_BYTES or kind not in _KINDS:
-                raise Malformed("not a frame of a near line")
-            end = start + HEADER.size + num_bytes
-            if len(self._unread) < end:
-                break
-            yield Frame(Kind(kind), call, bytes(self._unread[start + HEADER.size : end]))
-            start = end
-        del self._unread[:start]
+
+def _frame(numbers: tuple[int, ...], body: bytes) -> Frame:
+    _, call, kind = numbers
+    if kind not in _KINDS:
+        raise Malformed("not a frame of a near line")
+    return Frame(Kind(kind), call, body)

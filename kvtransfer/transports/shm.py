@@ -7,12 +7,12 @@ import fcntl
 import os
 import socket
 
+from common.net.unix import UnixDoor, same_user
 from common.types.errors import StartupError
 from kvtransfer.transports.contract import PoolBytes
 from kvtransfer.transports.hello import Doorkeeper, Welcome
 from kvtransfer.transports.listener import Listener
 from kvtransfer.transports.sockets import readable
-from kvtransfer.transports.unix import UnixDoor, same_user
 
 SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 

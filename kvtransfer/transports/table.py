@@ -25,6 +25,8 @@ from kvtransfer.transports.tcp_fetch import TcpFetcher
 
 BETWEEN_DEVICES = ("cuda_ipc", "nccl")
 """Of no use to a pool that is not on a device."""
+ON_ONE_HOST = {"shm", "cuda_ipc"}
+"""Over unix sockets: where one of them is wanted, near lines and near streams are too."""
 
 
 def lending_transports(

@@ -16,6 +16,7 @@ from baton.v1.decode_pb2_grpc import add_DecodeServicer_to_server
 from common.models.fingerprint import model_fingerprint
 from common.net.dial import Dial
 from common.net.join import Membership, Orders
+from common.net.near_entry import NearEntry
 from common.net.server import bind, make_server
 from common.types.attempt import Attempt
 from common.types.config import WorkerConfig
@@ -100,7 +101,9 @@ async def beating(feeding: Feeding, beat_s: float) -> None:
 async def serve(fleet: str, folder: Path, beat_s: float) -> None:
     config = load(WorkerConfig, "feeder", [f"--model={folder}"])
     epoch, feeding = new_epoch(), Feeding()
-    service: Any = DecodeService(feeding, epoch, Timeouts())  # type: ignore[arg-type]
+    entry = NearEntry()
+    await entry.start()
+    service: Any = DecodeService(feeding, epoch, Timeouts(), entry)  # type: ignore[arg-type]
     server = make_server([partial(add_DecodeServicer_to_server, service)])
     port = bind(server, "127.0.0.1:0")
     await server.start()

@@ -132,6 +132,7 @@ async def pair(
     servers = [make_server([side.register], interceptors=[counter]) for side in (prefill, decode)]
     addresses = [f"127.0.0.1:{bind(server, '127.0.0.1:0')}" for server in servers]
     await prefill.start()
+    await decode.start()
     for server in servers:
         await server.start()
     channels = [open_channel(address) for address in addresses]

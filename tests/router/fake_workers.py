@@ -14,6 +14,8 @@ from baton.v1 import decode_pb2, decode_pb2_grpc, prefill_pb2, prefill_pb2_grpc
 from common.net.background import Background
 from common.net.convert import attempt_from_proto, logprobs_to_proto, sampled_token_to_proto
 from common.net.convert_step import step_frame_to_proto
+from common.net.near_entry import NearEntry
+from common.net.near_stream import NearStream, NearStreamEnded, Receive
 from common.types.attempt import Attempt
 from common.types.errors import BatonError
 from common.types.ids import AttemptId
@@ -105,7 +107,11 @@ class FakeDecode(decode_pb2_grpc.DecodeServicer):
         self.epoch, self.script, self.lenders = epoch, script, lenders
         self.attaches: list[decode_pb2.Attach] = []
         self.cancelled_choices: list[int] = []
-        self.num_sessions = self.num_frames = 0
+        self.num_sessions = self.num_frames = self.num_called = 0
+        """`num_called`: responses that went over a call, and not over a near stream."""
+        self.entry: NearEntry | None = None
+        self.offer: decode_pb2.NearOffer | None = None
+        self.near: list[NearStream] = []
         self.fail_kind: decode_pb2.FailureKind | None = None
         self.lines: list[decode_pb2.SessionResponse] | None = None
         """Instead of an answer: the first at once, the others when an attempt has come; then the stream ends."""
@@ -124,45 +130,70 @@ class FakeDecode(decode_pb2_grpc.DecodeServicer):
             await self.script.reach("recited")
             return
         outgoing: asyncio.Queue[decode_pb2.SessionResponse] = asyncio.Queue()
-        session = _Session(self, outgoing)
         work = Background()
+        session = _Session(self, outgoing, work)
         try:
-            yield decode_pb2.SessionResponse(opened=decode_pb2.SessionOpened(epoch=self.epoch))
-            work.spawn(session.read(request_iterator, work))
+            opened = decode_pb2.SessionOpened(epoch=self.epoch, near=self._near_offer(session))
+            outgoing.put_nowait(decode_pb2.SessionResponse(opened=opened))
+            work.spawn(session.read(request_iterator))
             while True:
                 response = await outgoing.get()
                 if response.HasField("step"):
                     await session.credit.acquire()
                     self.num_frames += 1
-                yield response
+                if session.near is not None:
+                    await session.near.write(response.SerializeToString())
+                else:
+                    self.num_called += 1
+                    yield response
+        except NearStreamEnded:
+            return
         finally:
             self.script.mark("session ended")
+            if session.near is not None:
+                session.near.cut("the session ended")
             await work.close()
+
+    def _near_offer(self, session: "_Session") -> decode_pb2.NearOffer | None:
+        if self.entry is None:
+            return self.offer
+        return decode_pb2.NearOffer(endpoint=self.entry.endpoint, ticket=self.entry.expect(session.come_near))
 
 
 class _Session:
     """The attempts of one router."""
 
-    def __init__(self, worker: FakeDecode, outgoing: "asyncio.Queue[decode_pb2.SessionResponse]") -> None:
-        self.worker, self.outgoing = worker, outgoing
+    def __init__(
+        self, worker: FakeDecode, outgoing: "asyncio.Queue[decode_pb2.SessionResponse]", work: Background
+    ) -> None:
+        self.worker, self.outgoing, self.work = worker, outgoing, work
         self.credit = asyncio.Semaphore(0)
         self.running: dict[int, set[int]] = {}
+        self.near: NearStream | None = None
 
-    async def read(self, requests: AsyncIterator[decode_pb2.SessionRequest], work: Background) -> None:
+    async def read(self, requests: AsyncIterator[decode_pb2.SessionRequest]) -> None:
         async for request in requests:
-            match request.WhichOneof("command"):
-                case "open":
-                    self._grant(request.open.num_frames)
-                case "credit":
-                    self._grant(request.credit.num_frames)
-                case "attach":
-                    self.worker.attaches.append(request.attach)
-                    work.spawn(self.decode(request.attach))
-                case "cancel":
-                    self.worker.cancelled_choices.extend(request.cancel.choices)
-                    left = self.running.get(request.cancel.stream, set())
-                    left -= set(request.cancel.choices) or left
-                    self.worker.script.mark("cancelled choice" if request.cancel.choices else "cancelled")
+            self.hear(request)
+
+    def come_near(self, stream: NearStream) -> Receive:
+        self.near = stream
+        self.worker.near.append(stream)
+        return lambda message: self.hear(decode_pb2.SessionRequest.FromString(message))
+
+    def hear(self, request: decode_pb2.SessionRequest) -> None:
+        match request.WhichOneof("command"):
+            case "open":
+                self._grant(request.open.num_frames)
+            case "credit":
+                self._grant(request.credit.num_frames)
+            case "attach":
+                self.worker.attaches.append(request.attach)
+                self.work.spawn(self.decode(request.attach))
+            case "cancel":
+                self.worker.cancelled_choices.extend(request.cancel.choices)
+                left = self.running.get(request.cancel.stream, set())
+                left -= set(request.cancel.choices) or left
+                self.worker.script.mark("cancelled choice" if request.cancel.choices else "cancelled")
 
     def _grant(self, num_frames: int) -> None:
         for _ in range(num_frames):

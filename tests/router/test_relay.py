@@ -172,9 +172,9 @@ async def test_too_much_unread_is_noticed(tokenizer: Tokenizer) -> None:
     full = []
     for place in range(MAX_PENDING_TOKENS + 1):
         one.deliver(SampledToken(0, place, 64))
-        full.append(one.overflows)
+        full.append(one.flush())
     await one.next()
-    assert (any(full[:-1]), full[-1], one.overflows) == (False, True, False)
+    assert (any(full[:-1]), full[-1], one.flush()) == (False, True, False)
 
 
 async def test_an_error_comes_after_what_was_delivered_and_the_first_one_stays(tokenizer: Tokenizer) -> None:

@@ -9,13 +9,13 @@ import struct
 from dataclasses import dataclass
 
 from common.cache.driver import HANDLE_BYTES, DriverError
+from common.net.unix import UnixDoor, same_user
 from common.types.errors import StartupError
 from kvtransfer.transports.cuda.device_pool import DevicePool
 from kvtransfer.transports.digests import DEVICE_SUM
 from kvtransfer.transports.hello import WELCOME, Doorkeeper, Malformed, Welcome
 from kvtransfer.transports.listener import Listener
 from kvtransfer.transports.sockets import readable
-from kvtransfer.transports.unix import UnixDoor, same_user
 
 OFFER = struct.Struct(f"<16s{HANDLE_BYTES}s")
 IPC_WELCOME_BYTES = WELCOME.size + OFFER.size
