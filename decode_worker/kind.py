@@ -5,10 +5,11 @@ from collections.abc import Callable
 from common.engine.boot import Engine
 from common.engine.limits import Limits
 from common.engine.loop import Scheduler
-from common.engine.placement import Aside, parse_cores
+from common.engine.placement import Aside
 from common.engine.tables import BlockTables
 from common.engine.worker import Kind
 from common.net.dial import Dial
+from common.obs.cores import parse_cores
 from common.obs.traces import open_traces
 from common.types.config import WorkerConfig
 from common.types.ids import Role

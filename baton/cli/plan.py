@@ -2,34 +2,41 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle, islice
 
 from baton.cli.child import ChildSpec
 from common.types.config import DEVICE_SHARE, RouterConfig, UpConfig, WorkerConfig
-from common.types.device import parse_device
+from common.types.device import CPU, parse_device
 from common.types.ids import Role
 from common.types.show import shared_flags
 
+CORES_PER_REST = 16
+PREFILL_NICE = 10
+"""Of a core that others want all the time it still gets a tenth."""
 ROUTER_STAGE, WORKER_STAGE = 0, 1
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
 
 def plan(config: UpConfig, cores: Sequence[int], environment: Mapping[str, str]) -> tuple[ChildSpec, ...]:
-    """The router first. Workers get cores of their own when there are enough; the router stays free to roam."""
+    """The router first. Workers get cores of their own when there are enough, and so does all that does not compute."""
     roles = [Role.PREFILL] * config.prefill + [Role.DECODE] * config.decode
-    shares = share(cores, len(roles)) if config.pin else ()
-    threads = config.threads or max(1, len(cores) // len(roles))
     devices = list(islice(cycle(config.devices), len(roles)))
-    specs = [_spec("router", "router", shared_flags(config, RouterConfig), ROUTER_STAGE, environment)]
+    on_host = all(device == CPU for device in devices)
+    seats = seat(cores, config.prefill, config.decode, on_host) if config.pin else Seats()
+    router = [*shared_flags(config, RouterConfig), *_cores_flag("cores", seats.rest)]
+    specs = [_spec("router", "router", router, ROUTER_STAGE, environment)]
     for place, role in enumerate(roles):
         number = place if role is Role.PREFILL else place - config.prefill
         name = f"{role.value}-{number}"
         flags = [*shared_flags(config, WorkerConfig), f"--name={name}", f"--routers={reachable(config.fleet)}"]
         flags.append("--listen=127.0.0.1:0")
         flags += device_flags(devices, place)
-        if shares:
-            flags.append(f"--cores={','.join(map(str, shares[place]))}")
-        flags.append(f"--threads={config.threads or (len(shares[place]) if shares else threads)}")
+        own = seats.computing[place] if seats.computing else ()
+        flags += [*_cores_flag("cores", own), *_cores_flag("loop-cores", seats.rest)]
+        if seats.prefill_nice and role is Role.PREFILL:
+            flags.append(f"--nice={seats.prefill_nice}")
+        flags.append(f"--threads={config.threads or len(own) or max(1, len(cores) // len(roles))}")
         specs.append(_spec(name, f"{role.value}_worker", flags, WORKER_STAGE, environment))
     return tuple(specs)
 
@@ -41,6 +48,29 @@ def device_flags(devices: Sequence[str], place: int) -> list[str]:
         return [f"--device={devices[place]}"]
     num_sharing = sum(parse_device(other) == own for other in devices)
     return [f"--device={own}", f"--device-share={DEVICE_SHARE / num_sharing:.3g}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """Who runs on which cores. Nothing of it means: wherever the system puts it."""
+
+    computing: tuple[tuple[int, ...], ...] = ()  # by worker, prefill first
+    rest: tuple[int, ...] = ()  # for all that does not compute: the router, and each worker's network
+    prefill_nice: int = 0
+
+
+def seat(cores: Sequence[int], num_prefill: int, num_decode: int, on_host: bool) -> Seats:
+    """With few cores all that does not compute shares those of prefill, which steps back: what disturbs a prompt makes
+    one answer late, what disturbs decode delays all of them.
+    """
+    num_workers = num_prefill + num_decode
+    if len(cores) > 2 * num_workers:
+        num_rest = max(1, len(cores) // CORES_PER_REST)
+        return Seats(share(sorted(cores)[num_rest:], num_workers), tuple(sorted(cores)[:num_rest]))
+    shares = share(cores, num_workers)
+    if not shares or not on_host:
+        return Seats(shares)
+    return Seats(shares, tuple(core for each in shares[:num_prefill] for core in each), PREFILL_NICE)
 
 
 def share(cores: Sequence[int], num_shares: int) -> tuple[tuple[int, ...], ...]:
@@ -64,3 +94,7 @@ def reachable(address: str) -> str:
 
 def _spec(name: str, module: str, flags: Sequence[str], stage: int, environment: Mapping[str, str]) -> ChildSpec:
     return ChildSpec(name, (sys.executable, "-m", module, *flags), stage, environment)
+
+
+def _cores_flag(name: str, cores: Sequence[int]) -> tuple[str, ...]:
+    return (f"--{name}={','.join(map(str, cores))}",) if cores else ()

@@ -4,6 +4,7 @@ Owns the order and what it takes from the configuration. Knows nothing of networ
 """
 
 import gc
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
@@ -18,7 +19,7 @@ from common.engine.gate import Gate
 from common.engine.limits import Limits
 from common.engine.loop import EngineLoop, OnEvents, Scheduler
 from common.engine.masks import Masks
-from common.engine.placement import parse_cores, settle_thread
+from common.engine.placement import settle_thread
 from common.engine.plan import StepPlan
 from common.engine.runner import Runner
 from common.engine.sizing import CPU_SHARE, choose_num_blocks, describe_pool
@@ -31,6 +32,7 @@ from common.models.decoder import TORCH_DTYPES, Decoder
 from common.models.fingerprint import model_fingerprint
 from common.models.weight_files import read_weight_files
 from common.models.weights import load_parameters
+from common.obs.cores import parse_cores
 from common.text.compiler import Compiler, Vocabulary
 from common.text.tokenizer import Tokenizer
 from common.types.config import WorkerConfig
@@ -89,6 +91,7 @@ def boot(
     model = ModelConfig.load(folder)
     limits = _limits(config, model)
     cores = parse_cores(config.cores)
+    beside = parse_cores(config.loop_cores) or tuple(os.sched_getaffinity(0))
     dtype = model.resolve_dtype(config.dtype)
     fingerprint = model_fingerprint(folder)
     layout = model.layout(config.block_tokens, fingerprint, dtype, config.kv_dtype)
@@ -115,7 +118,8 @@ def boot(
     voice.say(describe_pool(layout, limits, num_blocks))
     storage = ground.make_storage(layout, num_blocks, room) if ground else KVStorage(layout, num_blocks, CPU, room)
     compiler = _load_compiler(folder, model, voice.say)
-    masks = None if compiler is None else Masks(compiler, _num_mask_threads(config.device, machine))
+    num_mask_threads = _num_mask_threads(config.device, machine)
+    masks = None if compiler is None else Masks(compiler, num_mask_threads, cores=beside)
 
     def on_sums(plan: StepPlan, checksums: tuple[int, ...]) -> None:
         loop.summed(plan, checksums)
@@ -124,7 +128,7 @@ def boot(
     tables = BlockTables.create(num_blocks, layout.block_tokens, config.cache_key.encode(), fingerprint)
 
     def prepare() -> None:
-        settle_thread(cores, config.threads or len(cores) or machine.num_cores)
+        settle_thread(cores, config.threads or len(cores) or machine.num_cores, config.nice)
         if ground is not None:
             ground.open(decoder, storage, limits, masks)
         began = perf_counter()

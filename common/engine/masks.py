@@ -16,6 +16,7 @@ from llguidance import LLExecutor
 from common.engine.guide import Asking, Guide, Words
 from common.engine.plan import SampleRow
 from common.kernels.logits import RowMasks
+from common.obs.cores import keep_to
 from common.text.compiler import Compiler
 from common.types.ids import AttemptId
 
@@ -46,8 +47,12 @@ class Masks:
     What `collect` returns is good until the next `begin`.
     """
 
-    def __init__(self, compiler: Compiler, num_threads: int = 1, asking: Asking | None = None) -> None:
-        """With several threads cores are free, and no mask is too dear."""
+    def __init__(
+        self, compiler: Compiler, num_threads: int = 1, asking: Asking | None = None, cores: Sequence[int] = ()
+    ) -> None:
+        """With several threads cores are free, and no mask is too dear. Its thread runs on `cores`: started by an
+        engine's thread, it would share that one's.
+        """
         self._compiler = compiler
         self.end_ids = frozenset(compiler.vocabulary.end_ids)
         self.ordinary = compiler.vocabulary.ordinary
@@ -56,7 +61,7 @@ class Masks:
         self._probes = [int(part[len(part) // 2]) for part in np.array_split(texts, NUM_PROBES) if len(part)]
         self._guides: dict[tuple[AttemptId, int], Guide] = {}
         self._matching = LLExecutor(num_threads) if num_threads > 1 else None
-        self._beside = ThreadPoolExecutor(1, "masks")
+        self._beside = ThreadPoolExecutor(1, "masks", keep_to, (cores,))
         self._words: Words = np.zeros((0, compiler.vocabulary.num_words), dtype=np.uint32)
         self._turns: list[Turn] = []
         self._coming: Future[StepMasks] | None = None

@@ -3,12 +3,12 @@
 import contextlib
 import ctypes
 import os
-import re
+import threading
 from collections.abc import Callable
 
 import torch
 
-from common.types.errors import StartupError
+from common.obs.cores import keep_to
 
 _libc = ctypes.CDLL(None)
 
@@ -40,26 +40,13 @@ class Aside:
                 os.sched_setaffinity(0, self._elsewhere if self._busy() else self._everywhere)
 
 
-def parse_cores(text: str) -> tuple[int, ...]:
-    """ "0,1" or "0-3" or both; nothing for an empty text."""
-    cores: list[int] = []
-    for part in filter(None, text.replace(" ", "").split(",")):
-        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part)
-        if match is None:
-            raise StartupError(f"cores {text!r} is not a list of cores", "Write it like 0,1 or 0-3")
-        first, last = int(match[1]), int(match[2] or match[1])
-        cores += range(first, last + 1)
-    return tuple(sorted(set(cores)))
+def settle_thread(cores: tuple[int, ...], num_threads: int, nice: int = 0) -> None:
+    """Moves the calling thread, and the threads torch starts for it from now on, to these cores; all when empty.
 
-
-def settle_thread(cores: tuple[int, ...], num_threads: int) -> None:
-    """Moves the calling thread, and the threads torch starts for it from now on, to these cores; all when empty."""
-    if cores:
-        try:
-            os.sched_setaffinity(0, cores)
-        except OSError as error:
-            allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-            raise StartupError(
-                f"this process may not run on cores {','.join(map(str, cores))}", f"It may use {allowed}"
-            ) from error
+    With `nice` they step back behind others that want the same cores, as processes of that niceness do.
+    """
+    keep_to(cores)
+    own = threading.get_native_id()
+    if nice > os.getpriority(os.PRIO_PROCESS, own):  # only a privileged one may come forward
+        os.setpriority(os.PRIO_PROCESS, own, nice)
     torch.set_num_threads(num_threads)

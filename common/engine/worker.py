@@ -23,6 +23,7 @@ from common.engine.voice import Voice
 from common.net.background import Background
 from common.net.own_address import advertised
 from common.net.server import check_exposed, split_address
+from common.obs.cores import keep_to, parse_cores
 from common.obs.device import DeviceWatch
 from common.obs.exposition import Sample
 from common.obs.member_samples import member_samples
@@ -87,6 +88,7 @@ class Worker:
         worker.engine = await asyncio.to_thread(make)
         undo: list[Callable[[], Awaitable[None]]] = []
         try:
+            keep_to(parse_cores(config.loop_cores))  # not before: loading may use every core
             voice.phase("listen")
             epoch = new_epoch()
             worker.side = kind.make_side(config, worker.engine, epoch, worker.overdue)

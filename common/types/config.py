@@ -57,6 +57,7 @@ class RouterConfig:
     cache_key: str = field(
         default="", repr=False, metadata=about("key of the prefix hashes, the same in the whole fleet", secret=True)
     )
+    cores: str = field(default="", metadata=about("cores to run on, such as 0,1 or 0-3; all when empty", "LIST"))
     log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
     timeouts: Timeouts = field(
         default=Timeouts(), metadata=about("time-outs and goals; -s are seconds, -ms milliseconds")
@@ -98,7 +99,11 @@ class WorkerConfig:
     token_budget: int = field(default=512, metadata=about("most tokens in one step", "N", least=1))
     max_model_tokens: int = field(default=0, metadata=about("longest sequence; 0 is the model's own", "N", least=0))
     threads: int = field(default=0, metadata=about("threads that compute; 0 is one per core it may use", "N", least=0))
-    cores: str = field(default="", metadata=about("cores to run on, such as 0,1 or 0-3; all when empty", "LIST"))
+    cores: str = field(default="", metadata=about("cores to compute on, such as 0,1 or 0-3; all when empty", "LIST"))
+    loop_cores: str = field(default="", metadata=about("cores for all that does not compute; all when empty", "LIST"))
+    nice: int = field(
+        default=0, metadata=about("how far computing steps back behind others on its cores", "N", least=0, most=19)
+    )
     cache_key: str = field(
         default="", repr=False, metadata=about("key of the prefix hashes, the same in the whole fleet", secret=True)
     )
@@ -140,7 +145,9 @@ class UpConfig:
     kv_dtype: str = field(default="auto", metadata=about("of KV, on a GPU", "TYPE", choices=KV_DTYPES))
     kv_memory: int = field(default=0, metadata=about("memory for KV blocks of each worker, such as 2GiB", size=True))
     threads: int = field(default=0, metadata=about("threads of each worker; 0 shares the cores out", "N", least=0))
-    pin: bool = field(default=True, metadata=about("each worker gets its own cores if they suffice"))
+    pin: bool = field(
+        default=True, metadata=about("each worker gets cores of its own if they suffice, the rest what is left")
+    )
     ttft_goal_ms: float = field(
         default=TTFT_GOAL_MS, metadata=about("wanted time to the first token; 0 is none", "MS", least=0)
     )

@@ -1,7 +1,7 @@
 """Which processes run, with flags their own configurations understand."""
 
 from baton.cli.child import ChildSpec
-from baton.cli.plan import plan, reachable, share
+from baton.cli.plan import plan, reachable, seat, share
 from common.types.config import RouterConfig, UpConfig, WorkerConfig
 from common.types.resolve import resolve
 
@@ -44,14 +44,43 @@ def test_all_processes_are_told_the_goals() -> None:
 
 
 def test_workers_get_cores_of_their_own_when_there_are_enough() -> None:
-    _, prefill, decode = plan(UpConfig(model="m"), [0, 1, 2, 3, 4], {})
-    assert (worker(prefill).cores, worker(prefill).threads) == ("0,1,2", 3)
+    router, prefill, decode = plan(UpConfig(model="m"), [0, 1, 2, 3, 4], {})
+    assert (worker(prefill).cores, worker(prefill).threads) == ("1,2", 2)
     assert (worker(decode).cores, worker(decode).threads) == ("3,4", 2)
+    assert resolve(RouterConfig, router.argv[3:], {}, {}).cores == "0"
+    assert [(worker(spec).loop_cores, worker(spec).nice) for spec in (prefill, decode)] == [("0", 0), ("0", 0)]
+
+
+def test_with_few_cores_all_else_shares_those_of_prefill_which_steps_back() -> None:
+    router, prefill, decode = plan(UpConfig(model="m"), [0, 1], {})
+    assert (worker(prefill).cores, worker(prefill).loop_cores, worker(prefill).nice) == ("0", "0", 10)
+    assert (worker(decode).cores, worker(decode).loop_cores, worker(decode).nice) == ("1", "0", 0)
+    assert resolve(RouterConfig, router.argv[3:], {}, {}).cores == "0"
+    _, first, second, decode = plan(UpConfig(model="m", prefill=2), [0, 1, 2, 3], {})
+    assert [worker(spec).cores for spec in (first, second, decode)] == ["0,1", "2", "3"]
+    assert worker(decode).loop_cores == "0,1,2"
+
+
+def test_a_worker_that_drives_a_device_does_not_step_back() -> None:
+    router, prefill, decode = plan(UpConfig(model="m", devices=("cuda:0", "cuda:1")), [0, 1], {})
+    assert (worker(prefill).nice, worker(prefill).loop_cores, worker(decode).loop_cores) == (0, "", "")
+    assert resolve(RouterConfig, router.argv[3:], {}, {}).cores == ""
+
+
+def test_no_core_is_left_out_and_none_of_decode_is_shared() -> None:
+    for num_cores in range(1, 70):
+        for num_prefill in range(1, 4):
+            seats = seat(list(range(num_cores)), num_prefill, 1, True)
+            computing = [core for each in seats.computing for core in each]
+            assert not computing or sorted({*computing, *seats.rest}) == list(range(num_cores))
+            assert len(set(computing)) == len(computing)
+            assert not computing or not set(seats.computing[-1]) & set(seats.rest)
 
 
 def test_too_few_cores_are_shared() -> None:
     _, prefill, *_ = plan(UpConfig(model="m", decode=3), [0, 1], {})
     assert (worker(prefill).cores, worker(prefill).threads) == ("", 1)
+    assert (worker(prefill).loop_cores, worker(prefill).nice) == ("", 0)
 
 
 def test_pinning_can_be_refused_and_threads_set() -> None:

@@ -1,4 +1,4 @@
-"""Cores as an operator writes them, a thread that stays on its own, and one that lets others go first."""
+"""A thread that stays on its own cores, and one that lets others go first."""
 
 import ctypes
 import os
@@ -9,22 +9,8 @@ import pytest
 import torch
 
 from common.engine import placement
-from common.engine.placement import Aside, give_way, parse_cores, settle_thread
+from common.engine.placement import Aside, give_way, settle_thread
 from common.types.errors import StartupError
-
-
-@pytest.mark.parametrize(
-    ("text", "cores"),
-    [("", ()), ("0", (0,)), ("3,1", (1, 3)), ("0-3", (0, 1, 2, 3)), ("0-1, 4 ,8-9", (0, 1, 4, 8, 9)), ("2,2", (2,))],
-)
-def test_lists_of_cores(text: str, cores: tuple[int, ...]) -> None:
-    assert parse_cores(text) == cores
-
-
-@pytest.mark.parametrize("text", ["a", "1-", "-1", "1;2", "0x1", "1--2", "123456789"])
-def test_what_is_no_list_of_cores(text: str) -> None:
-    with pytest.raises(StartupError, match="not a list of cores"):
-        parse_cores(text)
 
 
 def test_only_the_calling_thread_moves() -> None:
@@ -46,6 +32,28 @@ def test_only_the_calling_thread_moves() -> None:
 def test_a_core_that_is_not_there() -> None:
     with pytest.raises(StartupError, match="may not run on cores 99999"):
         settle_thread((99999,), 1)
+
+
+def test_stepping_back_is_for_the_calling_thread_and_those_it_starts() -> None:
+    seen: list[int] = []
+
+    def ask() -> None:
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    def run() -> None:
+        settle_thread((), torch.get_num_threads(), nice=19)
+        settle_thread((), torch.get_num_threads(), nice=1)
+        ask()
+        child = threading.Thread(target=ask)
+        child.start()
+        child.join()
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen == [19, 19]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
 def test_giving_way_asks_the_system_and_lets_go_of_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
