@@ -148,12 +148,14 @@ def check_pairs(pairs: Sequence[Pair], num_source_blocks: int, num_own_blocks: i
 
     A peer's number is the peer's fault; an own block out of range or named twice is a bug here.
     """
+    if not pairs:
+        return
     targets = [pair.target for pair in pairs]
-    if targets and (min(targets) < 0 or max(targets) >= num_own_blocks or len(set(targets)) != len(targets)):
+    if min(targets) < 0 or max(targets) >= num_own_blocks or len(set(targets)) != len(targets):
         raise ValueError("a copy's targets are distinct blocks of the own pool")
-    for pair in pairs:
-        source = pair.source
-        if not 0 <= source.block < num_source_blocks:
-            raise TransportFailed("the lender named a block outside its pool", refused=True)
-        if not 0 <= source.generation <= MAX_U64 or not 0 <= source.checksum <= MAX_U64:
-            raise TransportFailed("the lender named a generation or checksum outside 64 bits", refused=True)
+    blocks = [pair.source.block for pair in pairs]
+    if min(blocks) < 0 or max(blocks) >= num_source_blocks:
+        raise TransportFailed("the lender named a block outside its pool", refused=True)
+    words = [pair.source.generation for pair in pairs] + [pair.source.checksum for pair in pairs]
+    if min(words) < 0 or max(words) > MAX_U64:
+        raise TransportFailed("the lender named a generation or checksum outside 64 bits", refused=True)

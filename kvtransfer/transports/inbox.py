@@ -3,6 +3,7 @@
 Used by one thread at a time, the copy's own. Knows nothing of connections.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from kvtransfer.transports.contract import Bytes, PoolBytes
@@ -13,10 +14,10 @@ WINDOW_BYTES = 16 << 20
 
 
 class Inbox(Protocol):
-    """Blocks come in stretches that are neighbours in the own pool."""
+    """Blocks come some at a time: they are put down before the next ones are placed."""
 
-    def place(self, target: int, length: int) -> tuple[Bytes, int]:
-        """Memory for blocks `target` and its followers, and the row of it where they begin."""
+    def place(self, targets: Sequence[int]) -> tuple[Bytes, Sequence[int]]:
+        """Memory, and the row of it for each of these blocks of the own pool; rows of neighbours are neighbours."""
         ...
 
     def settle(self) -> None:
@@ -30,8 +31,8 @@ class HostInbox:
     def __init__(self, pool: PoolBytes) -> None:
         self._blocks = pool.blocks
 
-    def place(self, target: int, length: int) -> tuple[Bytes, int]:
-        return self._blocks, target
+    def place(self, targets: Sequence[int]) -> tuple[Bytes, Sequence[int]]:
+        return self._blocks, targets
 
     def settle(self) -> None:
         """It is there already."""
@@ -48,15 +49,26 @@ class DeviceInbox:
         self._runs: list[tuple[int, int, int]] = []
         self._num_used = 0
 
-    def place(self, target: int, length: int) -> tuple[Bytes, int]:
+    def place(self, targets: Sequence[int]) -> tuple[Bytes, Sequence[int]]:
+        length = len(targets)
         if length > len(self._rows):
-            raise ValueError("a stretch is longer than the window")
+            raise ValueError("more blocks at a time than the window holds")
         if self._num_used + length > len(self._rows):
             self.settle()
-        row = self._num_used
-        self._runs.append((row, target, length))
+        rows = range(self._num_used, self._num_used + length)
+        for row, target in zip(rows, targets, strict=True):
+            self._extend(row, target)
         self._num_used += length
-        return self._rows, row
+        return self._rows, rows
+
+    def _extend(self, row: int, target: int) -> None:
+        """Neighbours travel on together."""
+        if self._runs:
+            first_row, first, length = self._runs[-1]
+            if (row, target) == (first_row + length, first + length):
+                self._runs[-1] = (first_row, first, length + 1)
+                return
+        self._runs.append((row, target, 1))
 
     def settle(self) -> None:
         if not self._runs:

@@ -17,12 +17,12 @@ import numpy as np
 
 from common.net.background import Background
 from common.types.ids import AttemptId
-from common.types.kv import Pair
-from kvtransfer.transports.contract import Bytes, Digest, FetchReport, TransportFailed, check_pairs
-from kvtransfer.transports.copying import carry, run_blocks, runs
+from common.types.kv import BlockRef, Pair
+from kvtransfer.transports.contract import Bytes, Digest, FetchReport, PoolBytes, TransportFailed, check_pairs
+from kvtransfer.transports.copying import carried
 from kvtransfer.transports.digests import digest_of
 from kvtransfer.transports.hello import WELCOME, Hello, Malformed, Welcome, refusal_text
-from kvtransfer.transports.inbox import inbox_for
+from kvtransfer.transports.inbox import HostInbox, inbox_for
 from kvtransfer.transports.lane import Copy, Lane, Outcome, Place
 from kvtransfer.transports.pools import Pool
 from kvtransfer.transports.sockets import readable
@@ -101,8 +101,9 @@ class ShmFetcher:
         await self._lane.drained(attempt)
 
     async def fence(self) -> None:
+        self._tasks.cancel()
+        await self._lane.fence()  # first of all, copies hear of it
         await self._tasks.close()
-        await self._lane.fence()
 
     async def close(self) -> None:
         if self._linger is not None:
@@ -126,13 +127,10 @@ class ShmFetcher:
         return self._source
 
     def _copy(self, copy: Copy) -> Outcome:
-        source, digest = self._mapped(), self._digest
+        portions = carried(self._inbox, self._mapped(), copy.pairs, self._digest)
         try:
-            for start, target, length in runs(copy.pairs, run_blocks(self._own.block_bytes)):
-                if copy.stopped:
-                    return None
-                rows, row = self._inbox.place(target, length)
-                if mismatch := copy.check(carry(rows, row, source, start, length, digest)):
+            while not copy.stopped and (checksums := next(portions, None)) is not None:
+                if mismatch := copy.check(checksums):
                     return mismatch
         finally:
             self._inbox.settle()
@@ -140,12 +138,12 @@ class ShmFetcher:
 
     def _sample(self, num_blocks: int) -> float:
         """Reads whatever lies in the lender's first blocks, into memory that is thrown away."""
-        source, scratch = self._mapped(), np.ones((num_blocks, self._own.block_bytes), np.uint8)
-        step = run_blocks(self._own.block_bytes)
+        scratch = PoolBytes(None, np.ones((num_blocks, self._own.block_bytes), np.uint8), "")
+        inbox, pairs = HostInbox(scratch), [Pair(BlockRef(block, 0, 0), block) for block in range(num_blocks)]
         started = time.perf_counter()
-        for first in range(0, num_blocks, step):
-            carry(scratch, first, source, first, min(step, num_blocks - first), self._digest)
-        return scratch.nbytes / (time.perf_counter() - started)
+        for _ in carried(inbox, self._mapped(), pairs, self._digest):
+            continue
+        return scratch.blocks.nbytes / (time.perf_counter() - started)
 
     async def _warm(self) -> None:
         """Maps the pool's memory slice by slice between copies: the first copy of a block should not pay for it."""

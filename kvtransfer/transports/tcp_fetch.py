@@ -159,7 +159,7 @@ class TcpFetcher:
             if outcome is not None or copy.stopped:
                 self._fill(self._scratch)
                 continue
-            rows, row = self._inbox.place(pair.target, 1)
+            rows, [row] = self._inbox.place((pair.target,))
             block = rows[row]
             self._fill(block.data)
             outcome = copy.check((self._digest(block),))

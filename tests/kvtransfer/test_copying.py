@@ -7,24 +7,23 @@ from hypothesis import strategies as st
 
 from common.cache.checksum import block_checksum
 from common.types.kv import BlockRef, Pair
-from kvtransfer.transports.copying import PIECE_BYTES, carry, run_blocks, runs
-
-
-def pairs_of(*numbers: tuple[int, int]) -> list[Pair]:
-    return [Pair(BlockRef(source, 1, 0), target) for source, target in numbers]
+from kvtransfer.transports import copying
+from kvtransfer.transports.contract import Bytes, Digest, PoolBytes
+from kvtransfer.transports.copying import CALL_BYTES, PIECE_BYTES, carried, carry, run_blocks, runs
+from kvtransfer.transports.inbox import HostInbox
 
 
 def test_neighbours_on_both_sides_go_together() -> None:
-    pairs = pairs_of((4, 0), (5, 1), (6, 2), (8, 3), (9, 5), (10, 6), (3, 7))
-    assert list(runs(pairs, 10)) == [(4, 0, 3), (8, 3, 1), (9, 5, 2), (3, 7, 1)]
-    assert list(runs(pairs, 2)) == [(4, 0, 2), (6, 2, 1), (8, 3, 1), (9, 5, 2), (3, 7, 1)]
+    numbers = [(4, 0), (5, 1), (6, 2), (8, 3), (9, 5), (10, 6), (3, 7)]
+    assert list(runs(numbers, 10)) == [(4, 0, 3), (8, 3, 1), (9, 5, 2), (3, 7, 1)]
+    assert list(runs(numbers, 2)) == [(4, 0, 2), (6, 2, 1), (8, 3, 1), (9, 5, 2), (3, 7, 1)]
     assert list(runs([], 5)) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30), st.integers(1, 5))
 def test_runs_cover_every_pair_once_in_order(numbers: list[tuple[int, int]], limit: int) -> None:
     covered: list[tuple[int, int]] = []
-    for source, target, length in runs(pairs_of(*numbers), limit):
+    for source, target, length in runs(numbers, limit):
         assert 1 <= length <= limit
         covered += [(source + i, target + i) for i in range(length)]
     assert covered == numbers
@@ -48,6 +47,40 @@ def test_what_is_hashed_is_the_copy_not_the_source() -> None:
     wanted = block_checksum(source[0].copy())
     assert list(carry(own, 0, source, 0, 1, block_checksum)) == [wanted]
     assert block_checksum(source[0].copy()) != wanted
+
+
+def random_blocks(num_blocks: int, block_bytes: int) -> Bytes:
+    return np.random.default_rng(num_blocks).integers(0, 256, (num_blocks, block_bytes), np.uint8)
+
+
+def checksum_by_another_name(block: Bytes) -> int:
+    """For which there is no native code."""
+    return block_checksum(block)
+
+
+@pytest.mark.parametrize("digest", [block_checksum, checksum_by_another_name], ids=["native", "in Python"])
+@pytest.mark.parametrize("block_bytes", [100, 4099, 40_000])
+def test_blocks_go_where_they_belong_with_and_without_native_code(digest: Digest, block_bytes: int) -> None:
+    source, own = random_blocks(40, block_bytes), np.zeros((50, block_bytes), np.uint8)
+    blocks, targets = [7, 8, 9, 30, 0, 39], [4, 5, 6, 49, 0, 20]
+    pairs = [Pair(BlockRef(block, 1, 0), target) for block, target in zip(blocks, targets, strict=True)]
+    found = [each for some in carried(HostInbox(PoolBytes(None, own, "")), source, pairs, digest) for each in some]
+    assert found == [block_checksum(source[block]) for block in blocks]
+    assert np.array_equal(own[targets], source[blocks])
+    assert np.flatnonzero(own.any(axis=1)).tolist() == sorted(targets)
+
+
+def test_who_wants_a_copy_to_stop_is_heard_between_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CALL_BYTES >= 16 * PIECE_BYTES
+    monkeypatch.setattr(copying, "CALL_BYTES", 3 * 1000)
+    source, own = random_blocks(8, 1000), np.zeros((8, 1000), np.uint8)
+    pairs = [Pair(BlockRef(block, 1, 0), block) for block in range(8)]
+    copies = carried(HostInbox(PoolBytes(None, own, "")), source, pairs, block_checksum)
+    done = 0
+    while done < 3:
+        done += len(next(copies))
+    assert own[:3].any(axis=1).all()
+    assert not own[3:].any()
 
 
 def test_a_run_is_small_enough_for_a_core_and_never_empty() -> None:

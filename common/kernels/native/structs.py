@@ -94,6 +94,8 @@ FUNCTIONS: dict[str, tuple[type | None, tuple[object, ...]]] = {
     ),
     "baton_rms_norm": (None, (c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64, c_float, c_void_p)),
     "baton_silu_mul": (None, (c_void_p, c_void_p, c_int64, c_void_p)),
+    "baton_sum_blocks": (None, (c_void_p, c_int64, c_int64, c_void_p, c_void_p)),
+    "baton_carry_blocks": (None, (c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_void_p)),
     "baton_stack_new": (c_void_p, (POINTER(Model),)),
     "baton_stack_free": (None, (c_void_p,)),
     "baton_stack_forward": (c_int, (c_void_p, c_void_p, POINTER(Step), POINTER(Pool), c_void_p)),

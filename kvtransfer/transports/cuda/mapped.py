@@ -57,7 +57,8 @@ class OtherDevice:
         self._stream = stream
 
     def carry(self, pairs: Sequence[Pair]) -> torch.Tensor:
-        for source, target, length in runs(pairs, len(pairs)):
+        numbers = ((pair.source.block, pair.target) for pair in pairs)
+        for source, target, length in runs(numbers, len(pairs)):
             self._copy(self._own.blocks.data_ptr() + target * self._own.block_bytes, source, length)
         return block_checksums(self._own.blocks, self._own.upload([pair.target for pair in pairs]))
 

@@ -142,13 +142,13 @@ def test_an_inbox_is_emptied_when_it_is_full() -> None:
     pool = device_pool(FakeDriver(FakeMachine()), 8, 64)
     inbox = DeviceInbox(pool, 3 * 64)
     for target, length in ((0, 2), (5, 2), (7, 1)):
-        memory, row = inbox.place(target, length)
-        memory[row : row + length] = target
+        memory, rows = inbox.place(range(target, target + length))
+        memory[list(rows)] = target
     inbox.settle()
     inbox.settle()
     assert octets(pool)[:, 0].tolist() == [0, 0, 0xEE, 0xEE, 0xEE, 5, 5, 7]
-    with pytest.raises(ValueError, match="longer than the window"):
-        inbox.place(0, 4)
+    with pytest.raises(ValueError, match="more blocks at a time"):
+        inbox.place(range(4))
 
 
 async def test_a_read_that_is_cancelled_leaves_its_memory_alone() -> None:
