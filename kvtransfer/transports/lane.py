@@ -5,15 +5,20 @@ returned in the thread; only then are its blocks safe to give away.
 """
 
 import asyncio
+import contextlib
+import threading
+import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from common.types.ids import AttemptId
 from common.types.kv import Pair
 from kvtransfer.transports.contract import ChecksumMismatch, TransportFailed
 
 FENCED = "the connection was fenced"
+T = TypeVar("T")
+Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 
 class Copy:
@@ -27,6 +32,10 @@ class Copy:
 
     def check(self, checksums: Sequence[int]) -> ChecksumMismatch | None:
         """Counts the next blocks as landed, up to the first whose bytes are not what the lender named."""
+        end = self.num_landed + len(checksums)
+        if [pair.source.checksum for pair in self.pairs[self.num_landed : end]] == checksums:
+            self.num_landed = end
+            return None
         for checksum in checksums:
             source = self.pairs[self.num_landed].source
             if checksum != source.checksum:
@@ -44,11 +53,17 @@ Place = Callable[[], None]
 
 
 class Lane:
-    """Runs copies one after the other on its own thread, which calls `place` before each of them."""
+    """Runs copies one after the other on its own thread, which calls `place` before each of them.
+
+    The thread is no executor's: of a hand-off's last copy its way there and back is a large part, and is waited for.
+    """
 
     def __init__(self, name: str, place: Place = lambda: None) -> None:
         self._place = place
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()  # None: end
+        self._thread = threading.Thread(target=_serve, args=(self._jobs,), name=name, daemon=True)
+        self._thread.start()
+        self._end = weakref.finalize(self, self._jobs.put, None)
         self._flying: dict[Copy, asyncio.Future[Outcome]] = {}
         self._reading: set[asyncio.Future[float]] = set()
         self._fenced = False
@@ -60,7 +75,7 @@ class Lane:
         """Returns when the copy is done; raises what went wrong. Cancelled, it asks the copy to stop and leaves it."""
         if self._fenced:
             raise TransportFailed(FENCED)
-        flight = asyncio.get_running_loop().run_in_executor(self._executor, self._work, work, copy)
+        flight = self._submit(lambda: self._work(work, copy))
         self._flying[copy] = flight
         flight.add_done_callback(lambda _: self._land(copy))
         try:
@@ -80,7 +95,7 @@ class Lane:
         """Runs something that writes no pool in the same thread, between copies."""
         if self._fenced:
             raise TransportFailed(FENCED)
-        reading = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        reading = self._submit(work)
         self._reading.add(reading)
         reading.add_done_callback(self._reading.discard)
         try:
@@ -101,7 +116,13 @@ class Lane:
         while self._flying or self._reading:
             pending: list[asyncio.Future[Any]] = [*self._flying.values(), *self._reading]
             await asyncio.wait(pending)
-        self._executor.shutdown(wait=False)
+        self._end()
+
+    def _submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put((work, loop, future))
+        return future
 
     def _work(self, work: Callable[[Copy], Outcome], copy: Copy) -> Outcome:
         self._place()
@@ -113,6 +134,29 @@ class Lane:
             # Nobody waits for this copy any more, but a bug in it must not pass in silence.
             context = {"message": "a stopped copy failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _serve(jobs: "SimpleQueue[Job | None]") -> None:
+    """The thread's life. It keeps nothing of a job that is done: what it held may be memory of a pool."""
+    while (job := jobs.get()) is not None:
+        work, loop, future = job
+        result, bug = None, None
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+            bug = error
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, future, result, bug)
+        del job, work, loop, future, result, bug
+
+
+def _settle(future: "asyncio.Future[Any]", result: object, bug: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if bug is None:
+        future.set_result(result)
+    else:
+        future.set_exception(bug)
 
 
 def _hear_out(reading: asyncio.Future[float]) -> None:
