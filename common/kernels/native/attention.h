@@ -57,14 +57,30 @@ struct AttentionScratch {
 
     void grow(const Agenda& agenda, const Heads& heads, int members) {
         parts.get<float>(agenda.num_parts * part_floats(heads));
-        if (!agenda.chunks.empty()) own.get<char>(ChunkScratch<T>::bytes(heads) * members);
+        own.get<char>(agenda.chunks.empty() ? 0 : ChunkScratch<T>::bytes(heads) * members);
     }
 };
 
 constexpr int64_t FEW_ITEMS = 8;      // pieces of a step's decode rows, for every member of a team
 constexpr int64_t ROWS_OF_PIECE = 64;
 
-// Phases of the team's run: rotates, writes KV and attends, for all rows of `qkv`.
+// A phase of the team's run: rotates rows [first, end) of `qkv` that are no decode rows, and writes their KV.
+template <class T>
+void prepare(Team& team, int member, float* qkv, int64_t stride, const Batch& batch, const Heads& heads,
+             const Cache<T>& cache, const Agenda& agenda, int64_t first, int64_t end) {
+    first = std::max(first, batch.query_starts[agenda.first_chunk]);
+    team.share(member, std::max<int64_t>(0, end - first + ROWS_OF_PIECE - 1) / ROWS_OF_PIECE, [&](int64_t piece) {
+        const int64_t start = first + piece * ROWS_OF_PIECE;
+        for (int64_t row = start; row < std::min(start + ROWS_OF_PIECE, end); row++) {
+            for (int64_t head = 0; head < heads.num_heads; head++)
+                rotate_query(qkv + row * stride + head * heads.head_dim, heads, batch.positions[row]);
+            for (int64_t head = 0; head < heads.num_kv_heads; head++)
+                write_kv(qkv + row * stride, heads, cache, head, batch, row);
+        }
+    });
+}
+
+// A phase of the team's run: attends for all rows of `qkv`. Chunks are prepared, decode rows prepare themselves.
 template <class T, class Out>
 void attend(Team& team, int member, float* qkv, int64_t stride, const Batch& batch, const Heads& heads,
             const Cache<T>& cache, const Agenda& agenda, AttentionScratch<T>& scratch, Out* out, int64_t out_stride) {
@@ -85,25 +101,15 @@ void attend(Team& team, int member, float* qkv, int64_t stride, const Batch& bat
         attend_part(qkv + item.row * stride, item.row, item.kv_head, item.part, heads, cache, batch, parts,
                     agenda.pending[item.counter], out + item.row * out_stride, after);
     };
-    const auto prepare = [&](int64_t row) {
-        for (int64_t head = 0; head < heads.num_heads; head++)
-            rotate_query(qkv + row * stride + head * heads.head_dim, heads, batch.positions[row]);
-        for (int64_t head = 0; head < heads.num_kv_heads; head++)
-            write_kv(qkv + row * stride, heads, cache, head, batch, row);
-    };
-    const int64_t items = agenda.decode.size(), begin = batch.query_starts[agenda.first_chunk];
+    const int64_t items = agenda.decode.size(), chunks = agenda.chunks.size();
     const int64_t pieces = std::min(items, FEW_ITEMS * team.size);
-    const int64_t more = (batch.num_tokens - begin + ROWS_OF_PIECE - 1) / ROWS_OF_PIECE;
-    team.share(member, pieces + more, [&](int64_t piece) {
-        if (piece < pieces) {
-            for (int64_t i = items * piece / pieces; i < items * (piece + 1) / pieces; i++) decode(i);
-        } else {
-            const int64_t first = begin + (piece - pieces) * ROWS_OF_PIECE;
-            for (int64_t row = first; row < std::min(first + ROWS_OF_PIECE, batch.num_tokens); row++) prepare(row);
-        }
-    });
     ChunkScratch<T> own(heads, scratch.own.template get<char>(0) + member * ChunkScratch<T>::bytes(heads));
-    team.share(member, agenda.chunks.size(), [&](int64_t i) {
+    team.share(member, chunks + pieces, [&](int64_t i) {
+        if (i >= chunks) {
+            const int64_t piece = i - chunks;
+            for (int64_t n = items * piece / pieces; n < items * (piece + 1) / pieces; n++) decode(n);
+            return;
+        }
         const ChunkItem& item = agenda.chunks[i];
         const int64_t row = batch.query_starts[item.sequence];
         attend_tile(qkv + row * stride, stride, item.first, item.count, batch.positions[row], item.kv_head, heads, cache,

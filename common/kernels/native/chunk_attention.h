@@ -1,185 +1,111 @@
-// Attention of many new tokens of one sequence over all it has so far, in tiles that stay in a core's cache: keys and
-// values of 128 tokens are taken from their blocks into panels, and the running softmax of each query row is rescaled as
-// its maximum grows. The query heads of one KV head are the rows of one tile.
+// Attention of many new tokens of one sequence over all it has so far, in tiles that stay in a core's cache. The query
+// heads of one KV head are the lanes of one tile. Scores become weights while they are in registers, relative to a base
+// that is a lane's own: its maximum when it was last raised, which it is only when weights would grow too large. What a
+// lane finds depends on its query and the tokens it sees alone, in strips that begin where the sequence does.
 #pragma once
 
-#include "decode_attention.h"
-#include "tile.h"
+#include "chunk_panels.h"
 
 namespace baton {
 
-constexpr int64_t KEYS = 128;  // tokens of a tile
-constexpr int64_t TILE_QUERIES = 384;
+constexpr float LOWEST = -1e29f;  // below any score, and above what is hidden
+constexpr float ROOM = 32;        // what scores may exceed their base by: sums stay far from where floats end
 
-template <class T>
-using Panel = typename Left<T>::Type;
-
-inline int64_t queries_per_tile(const Heads& heads) { return std::max<int64_t>(1, TILE_QUERIES / heads.group()); }
-
-// What one thread works in.
-template <class T>
-struct ChunkScratch {
-    using P = Panel<T>;
-    int64_t rows, depth, width;  // query rows, head size rounded up to pairs and to panels
-    P *query, *weights, *keys, *values;
-    float *scores, *out, *peaks, *totals;
-
-    static int64_t bytes(const Heads& heads) {
-        return ChunkScratch(heads, nullptr).lay(heads, nullptr);
-    }
-    ChunkScratch(const Heads& heads, char* memory) { lay(heads, memory); }
-
-private:
-    int64_t lay(const Heads& heads, char* memory) {
-        rows = queries_per_tile(heads) * heads.group();
-        depth = round_up(heads.head_dim, 2);
-        width = round_up(heads.head_dim, PANEL);
-        int64_t used = 0;
-        auto take = [&](auto*& pointer, int64_t count) {
-            pointer = memory ? reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(memory + used) : nullptr;
-            used += round_up(count * sizeof *pointer, 64);
-        };
-        take(query, rows * depth);
-        take(weights, TILE_ROWS * KEYS);
-        take(keys, KEYS * depth);
-        take(values, KEYS * width);
-        take(scores, TILE_ROWS * KEYS);
-        take(out, rows * width);
-        take(peaks, rows);
-        take(totals, rows);
-        return used;
-    }
+// One panel of a tile's queries.
+template <class P>
+struct Lanes {
+    const P* queries;
+    const int32_t* places;
+    float *bases, *totals, *out;
+    int64_t oldest, newest;  // of the places
 };
 
-// Rows become columns.
-inline void transpose(Bits (&rows)[LANES]) {
-    const Bits place = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-#pragma GCC unroll 4
-    for (int step = 1; step < LANES; step *= 2) {
-        const Bits odd = (place & step) != 0 ? Bits{} + 1u : Bits{};
-        const Bits low = place + odd * (uint32_t)(LANES - step), high = place + step + odd * (uint32_t)(LANES - step);
-#pragma GCC unroll 16
-        for (int i = 0; i < LANES; i++) {
-            if (i & step) continue;
-            const Bits first = rows[i], second = rows[i + step];
-            rows[i] = __builtin_shuffle(first, second, low);
-            rows[i + step] = __builtin_shuffle(first, second, high);
-        }
+// A lane sees tokens up to its place, and no more of them than the window holds. Tokens begin with `token`.
+inline void hide_unseen(Vec (&scores)[STRIP], const int32_t* places, int64_t token, int64_t window) {
+    Ints place;
+    std::memcpy(&place, places, sizeof place);
+    for (int s = 0; s < STRIP; s++) {
+        const Ints back = place - (int32_t)(token + s);
+        scores[s] = back < 0 ? splat(HIDDEN) : scores[s];
+        if (window) scores[s] = back >= (int32_t)window ? splat(HIDDEN) : scores[s];
     }
 }
 
-// Sixteen tokens' keys, four bytes of each at a time, side by side.
-inline void take_keys(const char* const (&keys)[LANES], int64_t bytes, char* column) {
-    for (int64_t at = 0; at < bytes; at += sizeof(Bits)) {
-        Bits rows[LANES];
-        const int64_t count = std::min<int64_t>(sizeof(Bits), bytes - at);
-        for (int64_t t = 0; t < LANES; t++) {
-            if (count == sizeof(Bits))
-                std::memcpy(&rows[t], keys[t] + at, sizeof(Bits));
-            else
-                rows[t] = Bits{}, std::memcpy(&rows[t], keys[t] + at, count);
-        }
-        transpose(rows);
-        for (int64_t i = 0; i < count / 4; i++)
-            std::memcpy(column + (at / 4 + i) * PANEL * 4, &rows[i], sizeof(Bits));
-    }
+inline Vec most_of(const Vec (&scores)[STRIP]) {
+    Vec most = scores[0];
+#pragma GCC unroll 8
+    for (int s = 1; s < STRIP; s++) most = larger(scores[s], most);
+    return most;
 }
 
-// Two tokens' values entry by entry in turn, for pairs; one token's as they are, for singles.
-template <class P, class T>
-inline void take_values(const T* first, const T* second, int64_t count, P* row) {
-    if constexpr (sizeof(P) == 2) {
-        for (int64_t i = 0; i < count; i++) {
-            row[2 * i] = first[i];
-            row[2 * i + 1] = second[i];
-        }
-    } else {
-        for (int64_t i = 0; i < count; i += LANES) {
-            store_some(row + i, load_some(first + i, count - i), count - i);
-            store_some(row + PANEL + i, load_some(second + i, count - i), count - i);
-        }
-    }
+// Lanes whose scores have grown beyond their room get these as a base; what they have found shrinks with it.
+inline void raise(const Vec& most, float* base, float* total, float* out, int64_t width, bool rough) {
+    const Vec before = load(base);
+    const auto grown = most > before + ROOM;
+    const Vec fall = (before - most) * (rough ? 1 / LOG2_E : 1);
+    const Vec shrink = grown ? exponential(fall) : splat(1);
+    store(base, grown ? most : before);
+    store(total, load(total) * shrink);
+    for (int64_t i = 0; i < width; i++) store(out + i * PANEL, load(out + i * PANEL) * shrink);
 }
 
-// Tokens [from, to) of one KV head into panels; what is beyond them in the tile is 0, whatever the pool holds there.
-template <class T>
-void take_tile(const Cache<T>& cache, const int64_t* table, int64_t kv_head, int64_t from, int64_t to,
-               ChunkScratch<T>& scratch) {
-    using P = Panel<T>;
-    const int64_t dim = cache.head_dim, key_bytes = scratch.depth * sizeof(P);
-    static const T zeros[MAX_HEAD_DIM] = {};
-    alignas(64) float widened[std::is_same_v<P, T> ? 1 : LANES * MAX_HEAD_DIM];
-    const char* keys[LANES];
-    const T* values[LANES];
-    for (int64_t start = 0; start < KEYS; start += LANES) {
-        for (int64_t t = 0; t < LANES; t++) {
-            const int64_t token = from + start + t, block = token < to ? table[token / cache.block_tokens] : 0;
-            const T* key = token < to ? cache.key(block, kv_head, token % cache.block_tokens) : zeros;
-            values[t] = token < to ? cache.value(block, kv_head, token % cache.block_tokens) : zeros;
-            keys[t] = (const char*)key;
-            if constexpr (!std::is_same_v<P, T>) {
-                for (int64_t i = 0; i < dim; i += LANES)
-                    store_some(widened + t * MAX_HEAD_DIM + i, load_some(key + i, dim - i), dim - i);
-                keys[t] = (const char*)(widened + t * MAX_HEAD_DIM);
+// Weights of tokens [begin, end) of the tile that begins with `token`; begin and end are those of strips. Ends before a
+// strip for which bases have to be raised, other than the first: what is weighed already must be summed up before.
+template <class P>
+__attribute__((noinline)) int64_t weigh(const Lanes<P>& lanes, const P* keys, int64_t token, int64_t begin, int64_t end,
+                                        int64_t depth, int64_t width, int64_t window, P* weights) {
+    constexpr bool rough = sizeof(P) == 2;
+    constexpr int64_t step = rough ? 2 : 1;
+    const int64_t seen_by_all = first_visible(lanes.newest, window) - token;
+    Vec total[2] = {load(lanes.totals), load(lanes.totals + LANES)};
+    for (int64_t k = begin; k < end; k += STRIP) {
+        Vec scores[2][STRIP] = {};
+        const P* strip = keys + k * depth;
+        accumulate<STRIP>(LeftRows<P>{strip, depth, 1, strip + (STRIP - 1) * depth}, lanes.queries, depth, NotAhead{},
+                          scores[0], scores[1]);
+        if (token + k + STRIP - 1 > lanes.oldest || k < seen_by_all)
+            for (int half = 0; half < 2; half++)
+                hide_unseen(scores[half], lanes.places + half * LANES, token + k, window);
+        const Vec most[2] = {most_of(scores[0]), most_of(scores[1])};
+        if (any_beyond(most[0], load(lanes.bases) + ROOM) || any_beyond(most[1], load(lanes.bases + LANES) + ROOM)) {
+            store(lanes.totals, total[0]), store(lanes.totals + LANES, total[1]);
+            if (k > begin) return k;
+            for (int64_t half = 0; half < PANEL; half += LANES)
+                raise(most[half / LANES], lanes.bases + half, lanes.totals + half, lanes.out + half, width, rough);
+            total[0] = load(lanes.totals), total[1] = load(lanes.totals + LANES);
+        }
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            const Vec base = load(lanes.bases + half * LANES);
+            Vec strip_total = {};
+#pragma GCC unroll 8
+            for (int s = 0; s < STRIP; s += 2) {
+                const Vec first = scores[half][s] - base, second = scores[half][s + 1] - base;
+                const Vec one = rough ? rough_power(first) : exponential(first);
+                const Vec two = rough ? rough_power(second) : exponential(second);
+                strip_total += one + two;
+                store_pairs(weights + (k + s) * PANEL + half * LANES * step, one, two, PANEL);
             }
-        }
-        take_keys(keys, key_bytes, (char*)(scratch.keys + start / PANEL * scratch.depth * PANEL) + start % PANEL * 4);
-        for (int64_t t = 0; t < LANES; t += 2)
-            for (int64_t c = 0; c < dim; c += PANEL)
-                take_values<P>(values[t] + c, values[t + 1] + c, std::min(PANEL, dim - c),
-                               scratch.values + c * KEYS + (start + t) * PANEL);
-    }
-}
-
-// Turns a row's scores of PANELS panels into weights relative to the row's maximum so far. The row sees tokens
-// [low, high) of them. Scores for bfloat16 are in powers of two, others in powers of e.
-template <int PANELS, class T>
-void weigh(ChunkScratch<T>& scratch, int64_t row, int64_t place, int64_t low, int64_t high, float scale) {
-    constexpr int VECS = PANELS * PANEL / LANES;
-    constexpr bool rough = sizeof(Panel<T>) == 2;
-    const float* scores = scratch.scores + place * KEYS;
-    const Vec steps = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const bool whole = low <= 0 && high >= PANELS * PANEL;
-    const float before = scratch.peaks[row];
-    Vec scaled[VECS], most = splat(before);
-#pragma GCC unroll 8
-    for (int v = 0; v < VECS; v++) scaled[v] = load(scores + v * LANES) * scale;
-    if (!whole) {
-#pragma GCC unroll 8
-        for (int v = 0; v < VECS; v++) {
-            const Vec token = steps + (float)(v * LANES);
-            scaled[v] = token < (float)low ? splat(HIDDEN) : scaled[v];
-            scaled[v] = token >= (float)high ? splat(HIDDEN) : scaled[v];
+            total[half] += strip_total;
         }
     }
-#pragma GCC unroll 8
-    for (int v = 0; v < VECS; v++) most = larger(scaled[v], most);
-    const float peak = max(most), base = peak <= HIDDEN ? 0 : peak;
-    Vec total = {};
-#pragma GCC unroll 8
-    for (int v = 0; v < VECS; v++) {
-        const Vec weights = rough ? rough_power(scaled[v] - base) : exponential(scaled[v] - base);
-        total += weights;
-        store(scratch.weights + place * KEYS + v * LANES, weights);
-    }
-    scratch.peaks[row] = peak;
-    if (peak == before) {
-        scratch.totals[row] += sum(total);
-        return;
-    }
-    const float shrink = before <= HIDDEN ? 0 : rough ? std::exp2(before - base) : std::exp(before - base);
-    scratch.totals[row] = scratch.totals[row] * shrink + sum(total);
-    for (int64_t i = 0; i < scratch.width; i += LANES)
-        store(scratch.out + row * scratch.width + i, load(scratch.out + row * scratch.width + i) * shrink);
+    store(lanes.totals, total[0]), store(lanes.totals + LANES, total[1]);
+    return end;
 }
 
-template <class T, int PANELS = KEYS / PANEL>
-void weigh_panels(int64_t panels, ChunkScratch<T>& scratch, int64_t row, int64_t place, int64_t low, int64_t high,
-                  float scale) {
-    if (panels == PANELS)
-        weigh<PANELS>(scratch, row, place, low, high, scale);
-    else if constexpr (PANELS > 1)
-        weigh_panels<T, PANELS - 1>(panels, scratch, row, place, low, high, scale);
+// out[dim][PANEL] += values x weights, of `count` tokens.
+template <class P>
+__attribute__((noinline)) void add_values(const P* values, int64_t dim, int64_t width, const P* weights, int64_t count,
+                                          float* out) {
+    constexpr int64_t step = sizeof(P) == 2 ? 2 : 1;
+    for (int64_t i = 0; i < dim; i += STRIP, values += STRIP * step, out += STRIP * PANEL) {
+        Vec low[STRIP], high[STRIP];
+#pragma GCC unroll 8
+        for (int row = 0; row < STRIP; row++) low[row] = load(out + row * PANEL), high[row] = load(out + row * PANEL + LANES);
+        accumulate<STRIP>(LeftRows<P>{values, step, width, values + (STRIP - 1) * step}, weights, count, NotAhead{}, low, high);
+#pragma GCC unroll 8
+        for (int row = 0; row < STRIP; row++) store(out + row * PANEL, low[row]), store(out + row * PANEL + LANES, high[row]);
+    }
 }
 
 // Queries [first, first + count) of the sequence, for one KV head. Rows of `qkv` are the sequence's new tokens, their
@@ -188,47 +114,33 @@ template <class T, class Out>
 void attend_tile(const float* qkv, int64_t stride, int64_t first, int64_t count, int64_t position, int64_t kv_head,
                  const Heads& heads, const Cache<T>& cache, const int64_t* table, ChunkScratch<T>& scratch, Out* out,
                  int64_t out_stride) {
-    const int64_t dim = heads.head_dim, group = heads.group(), rows = count * group;
-    const int64_t depth = scratch.depth, width = scratch.width;
-    if (depth != dim) std::memset(scratch.query, 0, rows * depth * sizeof *scratch.query);
-    for (int64_t row = 0; row < rows; row++) {
-        const float* query = qkv + (first + row % count) * stride + (kv_head * group + row / count) * dim;
-        for (int64_t i = 0; i < dim; i += LANES)
-            store_some(scratch.query + row * depth + i, load_some(query + i, dim - i), dim - i);
-        scratch.peaks[row] = NOTHING;
-        scratch.totals[row] = 0;
-    }
-    std::memset(scratch.out, 0, rows * width * sizeof(float));
+    using P = Panel<T>;
+    const int64_t depth = scratch.depth, width = scratch.width, window = heads.window;
+    const int64_t lanes = round_up(count * heads.group(), PANEL), own = kv_head * heads.group() * heads.head_dim;
     const int64_t end = position + first + count;
-    const float scale = heads.scale * (sizeof(Panel<T>) == 2 ? LOG2_E : 1);
-    for (int64_t from = first_visible(position + first, heads.window); from < end; from += KEYS) {
+    const float scale = heads.scale * (sizeof(P) == 2 ? LOG2_E : 1);
+    take_queries(qkv + first * stride + own, stride, count, position + first, scale, heads, scratch);
+    std::fill_n(scratch.bases, lanes, LOWEST);
+    std::fill_n(scratch.totals, lanes, 0.0f);
+    std::fill_n(scratch.out, lanes * width, 0.0f);
+    for (int64_t from = first_visible(position + first, window) / STRIP * STRIP; from < end; from += KEYS) {
         const int64_t to = std::min(end, from + KEYS);
         take_tile(cache, table, kv_head, from, to, scratch);
-        for (int64_t row = 0; row < rows; row += TILE_ROWS) {
-            const int64_t tile = std::min<int64_t>(TILE_ROWS, rows - row);
-            const int64_t oldest = row % count, newest = oldest + tile > count ? count - 1 : oldest + tile - 1;
-            const int64_t seen = std::min(to, position + first + newest + 1) - from;  // by any of these rows
-            if (seen <= 0) continue;
-            const int64_t panels = (seen + PANEL - 1) / PANEL;
-            for (int64_t p = 0; p < panels; p++)
-                multiply_rows(tile, scratch.query + row * depth, depth, scratch.keys + p * PANEL * depth, depth,
-                              nothing(scratch.keys), Store{scratch.scores + p * PANEL, KEYS, nullptr});
-            for (int64_t r = 0; r < tile; r++) {
-                const int64_t query = position + first + (row + r) % count;
-                weigh_panels(panels, scratch, row + r, r, first_visible(query, heads.window) - from,
-                             std::min(query + 1, to) - from, scale);
+        for (int64_t lane = 0; lane < lanes; lane += PANEL) {
+            const int32_t* places = scratch.places + lane;
+            const auto [oldest, newest] = std::minmax_element(places, places + PANEL);
+            const Lanes<P> panel{scratch.queries + lane * depth, places,  scratch.bases + lane, scratch.totals + lane,
+                                 scratch.out + lane * width,     *oldest, *newest};
+            const int64_t seen = round_up(std::min<int64_t>(to, *newest + 1) - from, STRIP);
+            for (int64_t done = std::max<int64_t>(0, first_visible(*oldest, window) - from) / STRIP * STRIP; done < seen;) {
+                const int64_t begin = done;
+                done = weigh(panel, scratch.keys, from, begin, seen, depth, width, window, scratch.weights);
+                add_values(scratch.values + begin * width, heads.head_dim, width, scratch.weights + begin * PANEL,
+                           done - begin, panel.out);
             }
-            for (int64_t c = 0; c < width; c += PANEL)
-                multiply_rows(tile, scratch.weights, KEYS, scratch.values + c * KEYS, panels * PANEL,
-                              nothing(scratch.values), Add{scratch.out + row * width + c, width, nullptr});
         }
     }
-    for (int64_t row = 0; row < rows; row++) {
-        Out* to = out + (first + row % count) * out_stride + (kv_head * group + row / count) * dim;
-        const float* sums = scratch.out + row * width;
-        for (int64_t i = 0; i < dim; i += LANES)
-            store_some(to + i, load(sums + i) / scratch.totals[row], dim - i);
-    }
+    give_rows(scratch, count, heads, out + first * out_stride + own, out_stride);
 }
 
 }  // namespace baton

@@ -15,6 +15,7 @@ void attend_once(Team& team, float* qkv, int64_t stride, const Batch& batch, con
     AttentionScratch<T> scratch;
     scratch.grow(agenda, heads, team.size);
     team.run([&](int member) {
+        prepare(team, member, qkv, stride, batch, heads, cache, agenda, 0, batch.num_tokens);
         attend(team, member, qkv, stride, batch, heads, cache, agenda, scratch, (A*)out, out_stride);
     });
 }

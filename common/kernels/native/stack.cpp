@@ -116,6 +116,7 @@ private:
             linear<T>(team, member, normed, hidden_width_, rows, layer.qkv, Rows<Store, float>{qkv_, qkv_width_, PANEL});
             const Cache<T> cache{(T*)pool.kv + index * pool.layer_stride, pool.block_stride, pool.kv_stride,
                                  pool.head_stride, pool.block_tokens, model.head_dim};
+            prepare(team, member, qkv_, qkv_width_, batch, heads, cache, agenda, 0, rows);
             attend(team, member, qkv_, qkv_width_, batch, heads, cache, agenda, attention_, attended_, attended_width_);
             if (last && rows != batch.num_wanted) {
                 team.share(member, 1, [&](int64_t) { keep_wanted(batch); });

@@ -152,6 +152,18 @@ inline bool has_peak_beyond(Vec v) {
 #endif
 }
 
+// Whether an entry is greater than the limit's; one that is not a number is not.
+inline bool any_beyond(Vec v, Vec limit) {
+#ifdef __AVX512F__
+    return _mm512_cmp_ps_mask((__m512)v, (__m512)limit, _CMP_GT_OQ);
+#else
+    const Ints beyond = v > limit;
+    int any = 0;
+    for (int i = 0; i < LANES; i++) any |= beyond[i];
+    return any;
+#endif
+}
+
 // Entry i where bit i is 1, minus infinity elsewhere.
 inline Vec only_open(Vec v, uint32_t bits) {
     const Vec closed = splat(-std::numeric_limits<float>::infinity());
@@ -205,16 +217,15 @@ __attribute__((always_inline)) inline Vec exponential(Vec x) {
 }
 
 constexpr float LOG2_E = 1.44269504f;
-// 2^x for x <= 0, good to a part in 13,000: for weights that are rounded to one in 256.
+// 2^x, good to a part in 13,000: for weights that are rounded to one in 256.
 inline Vec rough_power(Vec x) {
 #ifdef __AVX512F__
-    const Vec whole = (Vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const Vec rest = x - whole;
-    Vec power = splat(5.517167e-2f);
-    power = power * rest + 2.4261112e-1f;
-    power = power * rest + 6.9326099e-1f;
-    power = power * rest + 9.9992807e-1f;
-    return (Vec)_mm512_scalef_ps((__m512)power, (__m512)whole);
+    const Vec rest = (Vec)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);  // x less its floor
+    Vec power = splat(7.802453e-2f);
+    power = power * rest + 2.2606716e-1f;
+    power = power * rest + 6.9583359e-1f;
+    power = power * rest + 9.9992502e-1f;
+    return (Vec)_mm512_scalef_ps((__m512)power, (__m512)x);  // which takes the floor itself
 #else
     return exponential(x * (1 / LOG2_E));
 #endif
