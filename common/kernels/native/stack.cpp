@@ -1,4 +1,5 @@
-// The forward pass: every member of the team walks through all layers, a phase for every op that needs what another wrote.
+// The forward pass: every member of the team walks through all layers. Few rows are shared out by columns of the weights, a
+// phase for every op that needs what another wrote; of many, members take blocks that need no other's until attention.
 // The residual stream is float; what enters a product is rounded to the weights' type once.
 #include "stack.h"
 
@@ -12,6 +13,8 @@ namespace baton {
 namespace {
 
 constexpr int64_t FEW_ROWS = 16;  // so few are normed by every member for itself: cheaper than to meet
+constexpr int64_t LEAST_BLOCK = 48, LARGEST_BLOCK = 128;  // rows: every block reads all weights, and stays in a cache
+constexpr int64_t BLOCKS_EACH = 4;                        // for every member, so that a slow one takes fewer
 
 bool outside(const Batch& batch, const Model& model, const Pool& pool) {
     bool wrong = false;
@@ -78,9 +81,9 @@ public:
         widths();
         residual_ = residual_memory_.get<float>(rows * hidden_width_);
         qkv_ = qkv_memory_.get<float>(rows * qkv_width_);
-        normed_ = normed_memory_.get<A>(std::max(rows, FEW_ROWS * team.size) * hidden_width_);
+        normed_ = normed_memory_.get<A>(std::max(rows, LARGEST_BLOCK * team.size) * hidden_width_);
         attended_ = attended_memory_.get<A>(rows * attended_width_);
-        inner_ = inner_memory_.get<A>(rows * inner_width_);
+        inner_ = inner_memory_.get<A>(std::max(rows, largest_block() * team.size) * inner_width_);
         team.run([&](int member) { pass(team, member, batch, pool, agendas, final_agenda, (A*)out); });
     }
 
@@ -98,44 +101,98 @@ private:
         inner_width_ = round_up(model.inner, PANEL);
     }
 
+    // Rows that are gone through together: all of them by the whole team, or a block by one member.
+    struct Part {
+        Team& team;
+        int member;
+        int64_t first, rows;
+        A *normed, *inner;  // for these rows alone
+    };
+
     void pass(Team& team, int member, const Batch& batch, const Pool& pool, const std::map<int64_t, Agenda>& agendas,
               const Agenda& final_agenda, A* out) {
         int64_t rows = batch.num_tokens;
-        const Rows<Add, float> sum_up{residual_, hidden_width_, PANEL};
-        each_row(team, member, rows, [&](int64_t row) {
+        const int64_t last = model.num_layers - 1;
+        for (int64_t index = 0; index <= last; index++) {
+            const Layer& layer = model.layers[index];
+            const Heads heads = heads_of(layer);
+            const Agenda& agenda = index == last ? final_agenda : agendas.at(layer.window);
+            const Cache<T> cache{(T*)pool.kv + index * pool.layer_stride, pool.block_stride, pool.kv_stride,
+                                 pool.head_stride, pool.block_tokens, model.head_dim};
+            each_part(team, member, rows, [&](const Part& part) {
+                if (index == 0)
+                    embed(part, batch);
+                else
+                    finish(part, model.layers[index - 1]);
+                norm(part, layer.attention_norm);
+                linear<T>(part.team, part.member, part.normed, hidden_width_, part.rows, layer.qkv,
+                          Rows<Store, float>{qkv_ + part.first * qkv_width_, qkv_width_, PANEL});
+                prepare(part.team, part.member, qkv_, qkv_width_, batch, heads, cache, agenda, part.first,
+                        part.first + part.rows);
+            });
+            attend(team, member, qkv_, qkv_width_, batch, heads, cache, agenda, attention_, attended_, attended_width_);
+        }
+        if (rows != batch.num_wanted) {
+            team.share(member, 1, [&](int64_t) { keep_wanted(batch); });
+            rows = batch.num_wanted;
+        }
+        each_part(team, member, rows, [&](const Part& part) {
+            finish(part, model.layers[last]);
+            each_row(part, [&](int64_t row) {
+                rms_norm(residual_ + row * hidden_width_, model.norm, model.hidden, model.eps, out + row * model.hidden);
+            });
+        });
+    }
+
+    // What follows a layer's attention.
+    void finish(const Part& part, const Layer& layer) {
+        const Rows<Add, float> sum_up{residual_ + part.first * hidden_width_, hidden_width_, PANEL};
+        linear<T>(part.team, part.member, attended_ + part.first * attended_width_, attended_width_, part.rows, layer.o,
+                  sum_up);
+        norm(part, layer.mlp_norm);
+        linear<T>(part.team, part.member, part.normed, hidden_width_, part.rows, layer.gate_up,
+                  Rows<Gate<A>, A>{part.inner, inner_width_, LANES});
+        linear<T>(part.team, part.member, part.inner, inner_width_, part.rows, layer.down, sum_up);
+    }
+
+    void embed(const Part& part, const Batch& batch) {
+        each_row(part, [&](int64_t row) {
             const T* from = (const T*)model.embedding + batch.token_ids[row] * model.hidden;
             for (int64_t i = 0; i < model.hidden; i += LANES)
                 store_some(residual_ + row * hidden_width_ + i, load_some(from + i, model.hidden - i), model.hidden - i);
         });
-        for (int64_t index = 0; index < model.num_layers; index++) {
-            const Layer& layer = model.layers[index];
-            const Heads heads = heads_of(layer);
-            const bool last = index + 1 == model.num_layers;
-            const Agenda& agenda = last ? final_agenda : agendas.at(layer.window);
-            const A* normed = norm(team, member, rows, layer.attention_norm);
-            linear<T>(team, member, normed, hidden_width_, rows, layer.qkv, Rows<Store, float>{qkv_, qkv_width_, PANEL});
-            const Cache<T> cache{(T*)pool.kv + index * pool.layer_stride, pool.block_stride, pool.kv_stride,
-                                 pool.head_stride, pool.block_tokens, model.head_dim};
-            prepare(team, member, qkv_, qkv_width_, batch, heads, cache, agenda, 0, rows);
-            attend(team, member, qkv_, qkv_width_, batch, heads, cache, agenda, attention_, attended_, attended_width_);
-            if (last && rows != batch.num_wanted) {
-                team.share(member, 1, [&](int64_t) { keep_wanted(batch); });
-                rows = batch.num_wanted;
-            }
-            linear<T>(team, member, attended_, attended_width_, rows, layer.o, sum_up);
-            normed = norm(team, member, rows, layer.mlp_norm);
-            linear<T>(team, member, normed, hidden_width_, rows, layer.gate_up, Rows<Gate<A>, A>{inner_, inner_width_, LANES});
-            linear<T>(team, member, inner_, inner_width_, rows, layer.down, sum_up);
+    }
+
+    int64_t largest_block() const {
+        return std::min<int64_t>(LARGEST_BLOCK, LEFT_BYTES / (inner_width_ * sizeof(A)));
+    }
+
+    // 0 where blocks would be low, which then read weights too often, or fewer than members.
+    int64_t num_blocks(int64_t rows, int members) const {
+        const int64_t most = rows / LEAST_BLOCK, largest = largest_block();
+        if (largest < LEAST_BLOCK || most < members) return 0;
+        return round_up(std::max((rows + largest - 1) / largest, std::min(BLOCKS_EACH * members, most)), members);
+    }
+
+    template <class Do>
+    void each_part(Team& team, int member, int64_t rows, const Do& work) {
+        const int64_t count = num_blocks(rows, team.size), block = largest_block();
+        if (count == 0) {
+            A* normed = normed_ + (rows <= FEW_ROWS ? member * FEW_ROWS * hidden_width_ : 0);
+            return work(Part{team, member, 0, rows, normed, inner_});
         }
-        each_row(team, member, rows, [&](int64_t row) {
-            rms_norm(residual_ + row * hidden_width_, model.norm, model.hidden, model.eps, out + row * model.hidden);
+        team.share(member, count, [&](int64_t piece) {
+            const int64_t first = rows * piece / count, end = rows * (piece + 1) / count;
+            work(Part{alone_, 0, first, end - first, normed_ + member * block * hidden_width_,
+                      inner_ + member * block * inner_width_});
         });
     }
 
     template <class Do>
-    static void each_row(Team& team, int member, int64_t rows, const Do& work) {
-        team.share(member, (rows + ROWS_OF_PIECE - 1) / ROWS_OF_PIECE, [&](int64_t piece) {
-            for (int64_t row = piece * ROWS_OF_PIECE; row < std::min((piece + 1) * ROWS_OF_PIECE, rows); row++) work(row);
+    static void each_row(const Part& part, const Do& work) {
+        part.team.share(part.member, (part.rows + ROWS_OF_PIECE - 1) / ROWS_OF_PIECE, [&](int64_t piece) {
+            const int64_t first = part.first + piece * ROWS_OF_PIECE, end = part.first + part.rows;
+            for (int64_t row = first; row < std::min(first + ROWS_OF_PIECE, end); row++) work(row);
         });
     }
 
@@ -148,19 +205,16 @@ private:
         }
     }
 
-    const A* norm(Team& team, int member, int64_t rows, const float* weight) {
-        const bool few = rows <= FEW_ROWS;
-        A* out = normed_ + (few ? member * FEW_ROWS * hidden_width_ : 0);
+    void norm(const Part& part, const float* weight) {
         const auto one = [&](int64_t row) {
-            rms_norm(residual_ + row * hidden_width_, weight, model.hidden, model.eps, out + row * hidden_width_);
+            rms_norm(residual_ + row * hidden_width_, weight, model.hidden, model.eps,
+                     part.normed + (row - part.first) * hidden_width_);
         };
-        if (few)
-            for (int64_t row = 0; row < rows; row++) one(row);
-        else
-            each_row(team, member, rows, one);
-        return out;
+        if (part.rows > FEW_ROWS) return each_row(part, one);
+        for (int64_t row = part.first; row < part.first + part.rows; row++) one(row);
     }
 
+    Team alone_{1};
     Scratch residual_memory_, qkv_memory_, normed_memory_, attended_memory_, inner_memory_;
     int64_t hidden_width_, qkv_width_, attended_width_, inner_width_;
     float *residual_, *qkv_;
