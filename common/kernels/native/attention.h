@@ -64,23 +64,20 @@ struct AttentionScratch {
 constexpr int64_t FEW_ITEMS = 8;      // pieces of a step's decode rows, for every member of a team
 constexpr int64_t ROWS_OF_PIECE = 64;
 
-// A phase of the team's run: rotates rows [first, end) of `qkv` that are no decode rows, and writes their KV.
+// A phase of the team's run: rotates keys of rows [first, end) of `qkv` that are no decode rows, and writes their KV.
 template <class T>
 void prepare(Team& team, int member, float* qkv, int64_t stride, const Batch& batch, const Heads& heads,
              const Cache<T>& cache, const Agenda& agenda, int64_t first, int64_t end) {
     first = std::max(first, batch.query_starts[agenda.first_chunk]);
     team.share(member, std::max<int64_t>(0, end - first + ROWS_OF_PIECE - 1) / ROWS_OF_PIECE, [&](int64_t piece) {
         const int64_t start = first + piece * ROWS_OF_PIECE;
-        for (int64_t row = start; row < std::min(start + ROWS_OF_PIECE, end); row++) {
-            for (int64_t head = 0; head < heads.num_heads; head++)
-                rotate_query(qkv + row * stride + head * heads.head_dim, heads, batch.positions[row]);
+        for (int64_t row = start; row < std::min(start + ROWS_OF_PIECE, end); row++)
             for (int64_t head = 0; head < heads.num_kv_heads; head++)
                 write_kv(qkv + row * stride, heads, cache, head, batch, row);
-        }
     });
 }
 
-// A phase of the team's run: attends for all rows of `qkv`. Chunks are prepared, decode rows prepare themselves.
+// A phase of the team's run: attends for all rows of `qkv`. Chunks have been prepared, decode rows write their own KV.
 template <class T, class Out>
 void attend(Team& team, int member, float* qkv, int64_t stride, const Batch& batch, const Heads& heads,
             const Cache<T>& cache, const Agenda& agenda, AttentionScratch<T>& scratch, Out* out, int64_t out_stride) {

@@ -108,8 +108,8 @@ __attribute__((noinline)) void add_values(const P* values, int64_t dim, int64_t 
     }
 }
 
-// Queries [first, first + count) of the sequence, for one KV head. Rows of `qkv` are the sequence's new tokens, their
-// queries rotated already; `position` is the first row's. Results go to rows of `out`.
+// Queries [first, first + count) of the sequence, for one KV head. Rows of `qkv` are the sequence's new tokens, whose KV
+// is written; `position` is the first row's. Results go to rows of `out`.
 template <class T, class Out>
 void attend_tile(const float* qkv, int64_t stride, int64_t first, int64_t count, int64_t position, int64_t kv_head,
                  const Heads& heads, const Cache<T>& cache, const int64_t* table, ChunkScratch<T>& scratch, Out* out,

@@ -72,7 +72,10 @@ void linear(Team& team, int member, const A* left, int64_t stride, int64_t rows,
                     const int64_t even = (stop - row + tiles - index - 1) / (tiles - index);
                     const int64_t tile = std::min(stop - row, TILE_ROWS > 4 ? round_up(even, 2) : even);
                     const auto to = finish.tile(row, p, weight.bias ? weight.bias + p * PANEL : nullptr);
-                    for (int64_t r = 0; r < tile; r++) __builtin_prefetch(to.to + r * to.stride, 1);
+                    for (int64_t r = 0; r < tile; r++) {  // two lines of floats
+                        __builtin_prefetch(to.to + r * to.stride, 1);
+                        __builtin_prefetch(to.to + r * to.stride + LANES, 1);
+                    }
                     multiply_rows(tile, left + row * stride, stride, panel, weight.depth,
                                   ahead_of(panel, bytes, index, tiles, weight.depth / depth_step<W>()), to);
                     finish.done(row, tile, p);
