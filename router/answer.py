@@ -39,14 +39,15 @@ class Answer:
 
         A token that stops the answer is no part of its text, and text before `min_tokens` cannot stop it.
         """
-        finish = token.finish
-        text = "" if finish is FinishReason.STOP else self._detokenizer.feed((token.token_id,))
+        choice, _, token_id, scores, finish = token
+        token_ids = (token_id,)
+        text = "" if finish is FinishReason.STOP else self._detokenizer.feed(token_ids)
         if finish is not None:
             text += self._detokenizer.flush()
         if self._stop is not None:
             text, finish = self._read(self._stop, text, token)
-        logprobs = () if token.logprobs is None else (token.logprobs,)
-        return _delta((token.choice, text, (token.token_id,), logprobs, finish))
+        logprobs = () if scores is None else (scores,)
+        return _delta((choice, text, token_ids, logprobs, finish))
 
     def _read(self, stop: StopStrings, text: str, token: SampledToken) -> tuple[str, FinishReason | None]:
         stopped = False

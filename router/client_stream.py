@@ -4,7 +4,7 @@ Owns when messages leave; knows nothing of what they say.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from common.net.eager import Eager
@@ -40,26 +40,23 @@ class ClientStream(Generic[M]):
     """An outlet. `encode` makes of a message what `write` takes, one after the other."""
 
     def __init__(
-        self, encode: Callable[[M], Iterable[Any]], write: Write, patience: Patience, departures: Departures
+        self, encode: Callable[[M], Sequence[Any]], write: Write, patience: Patience, departures: Departures
     ) -> None:
         self._encode, self._write, self._patience, self._departures = encode, write, patience, departures
-        self._outgoing: list[Any] = []
-        self._sending = False
+        self._outgoing: Sequence[Any] = ()
+        self.ready = True
+        """Nothing is on its way, and nothing went wrong."""
+        self._eager = Eager(self._sent)
         self._waiter: asyncio.Future[None] | None = None
         self._error: BaseException | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Nothing is on its way, and nothing went wrong."""
-        return not self._sending and self._error is None
 
     def push(self, messages: Sequence[M]) -> None:
         """Only when ready. What goes wrong is told to whoever writes or waits next."""
         if len(messages) == 1:
-            self._outgoing = list(self._encode(messages[0]))
+            self._outgoing = self._encode(messages[0])
         else:
             self._outgoing = [each for message in messages for each in self._encode(message)]
-        self._sending = True
+        self.ready = False
         self._departures.add(self._depart)
 
     async def write(self, messages: Sequence[M]) -> None:
@@ -69,7 +66,7 @@ class ClientStream(Generic[M]):
 
     async def sent(self) -> None:
         """Returns once nothing is on its way; raises what went wrong with it."""
-        if self._sending:
+        if not self.ready and self._error is None:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         if self._error is not None:
@@ -78,7 +75,7 @@ class ClientStream(Generic[M]):
     def _depart(self) -> None:
         outgoing = self._outgoing
         self._patience.begin()
-        Eager(self._write(outgoing[0]) if len(outgoing) == 1 else self._send(outgoing), self._sent)
+        self._eager.begin(self._write(outgoing[0]) if len(outgoing) == 1 else self._send(outgoing))
 
     async def _send(self, outgoing: Sequence[Any]) -> None:
         for encoded in outgoing:
@@ -88,7 +85,7 @@ class ClientStream(Generic[M]):
 
     def _sent(self, error: BaseException | None) -> None:
         self._patience.end()
-        self._sending, self._error = False, error
+        self.ready, self._error = error is None, error
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

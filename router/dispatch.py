@@ -225,20 +225,14 @@ class Dispatch:
         """Called by whoever carries the legs, who serves other requests too: a bug in here must end this one only."""
         try:
             if isinstance(event, Tokens):  # most events by far
-                self._take_step(id, event.tokens)
+                run, now = self._run, time.monotonic()
+                if run.state is RequestState.ATTACHING and id == run.attempt.id:
+                    self._join(now)
+                self._deliver(id, Role.DECODE, event.tokens, now)
             else:
                 self._take(id, event)
         except Exception as bug:  # noqa: BLE001 - raised again by whoever reads the relay
             self._relay.fail(bug)
-
-    def _take_step(self, id: AttemptId, tokens: tuple[SampledToken, ...]) -> None:
-        run = self._run
-        if id is not run.attempt.id and id != run.attempt.id:
-            return
-        now = time.monotonic()
-        if run.state is RequestState.ATTACHING:
-            self._join(now)
-        self._deliver(id, Role.DECODE, tokens, now)
 
     def _take(self, id: AttemptId, event: LegEvent) -> None:
         if (id is not self._run.id and id != self._run.id) or self._run.ended:
@@ -270,26 +264,28 @@ class Dispatch:
                 self._fail_leg(id, leg, _failure(leg, cause))
 
     def _deliver(self, id: AttemptId, leg: Role, tokens: tuple[SampledToken, ...], now: float) -> None:
-        last, num_accepted = self._timeline.last_token, 0
+        run, relay, timeline = self._run, self._relay, self._timeline
+        last, num_accepted = timeline.last_token, 0
         for token in tokens:
             try:
-                accepted = self._run.accept_token(id, token)
+                accepted = run.accept_token(id, token)
             except CorruptAttempt:
                 self._fail_leg(id, leg, FailureKind.INTERNAL)
                 return
             if accepted:
                 num_accepted += 1
-                if self._timeline.token(now):
+                if last is None and timeline.token(now):
                     self._on_prefilled()
-                if self._relay.deliver(token):
-                    self._perform(self._run.choice_stopped(id, token.choice))
+                timeline.last_token = now
+                if relay.deliver(token):
+                    self._perform(run.choice_stopped(id, token.choice))
                 elif token.finish is not None:
-                    self._perform(self._run.settle())
+                    self._perform(run.settle())
         if num_accepted:
-            overflows = self._relay.flush()
+            overflows = relay.flush()
             self._tally.deliver(num_accepted, None if last is None else now - last, now)
             if overflows:
-                self._perform(self._run.cancel("the reader is too slow"))
+                self._perform(run.cancel("the reader is too slow"))
 
     def _fail_leg(self, id: AttemptId, leg: Role, failure: FailureKind | BatonError) -> None:
         """A retry is counted only when the machine makes one."""

@@ -35,7 +35,7 @@ class Outlet(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether `push` may be called now."""
+        """Whether `push` may be called now. Looked at for every token."""
         ...
 
     def push(self, messages: tuple[Outgoing, ...]) -> None:
@@ -69,9 +69,12 @@ class Relay:
 
         Only while the reader sleeps is nothing before it on its way.
         """
-        reader, outlet = self._reader, self._outlet
+        reader, outlet, deltas = self._reader, self._outlet, self._deltas
         if reader is not None and not reader.done():
-            if outlet is not None and (self._deltas or self._scores) and outlet.ready:
+            if outlet is not None and (deltas or self._scores) and outlet.ready:
+                if len(deltas) == 1 and not self._scores:  # of a reader that keeps up: nearly always
+                    outlet.push((deltas.pop(),))
+                    return False
                 outlet.push(self._take())
             if self._deltas or self._scores:
                 self._wake()
@@ -110,8 +113,6 @@ class Relay:
             reader.set_result(None)
 
     def _take(self) -> tuple[Outgoing, ...]:
-        if len(self._deltas) == 1 and not self._scores:  # of a reader that keeps up: nearly always
-            return (self._deltas.pop(),)
         outgoing: list[Outgoing] = []
         if self._scores:
             outgoing.append(Scores(tuple(_first(self._scores, MAX_SCORES))))

@@ -1,6 +1,6 @@
 """From what the serving writes to the messages of `Inference`. Decides nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from baton.v1 import inference_pb2
@@ -22,14 +22,13 @@ class Apart:
         self._reading = reading
         self._readers: dict[int, AnswerReader] = {}
 
-    def responses(self, message: Message) -> Iterator[inference_pb2.GenerateResponse]:
+    def responses(self, message: Message) -> Sequence[inference_pb2.GenerateResponse]:
         if isinstance(message, Delta):
-            yield from self._deltas(message)
-            return
+            return tuple(self._deltas(message))
         answer = response(message)
         if isinstance(message, Summary):
             answer.done.usage.num_reasoning_tokens = sum(each.num_reasoning_tokens for each in self._readers.values())
-        yield answer
+        return (answer,)
 
     def _deltas(self, delta: Delta) -> Iterator[inference_pb2.GenerateResponse]:
         """In one message text stands before parts; where text follows a part, another message begins.
@@ -69,8 +68,10 @@ def _part(part: Part) -> inference_pb2.Part:
 
 def encoded(message: Message) -> tuple[inference_pb2.GenerateResponse | bytes]:
     """What most messages are is written out here: a server lets bytes pass."""
-    if isinstance(message, Delta) and not message.logprobs and message.finish is None:
-        return (plain_delta_bytes(message.choice, message.text, message.token_ids),)
+    if isinstance(message, Delta):
+        choice, text, token_ids, logprobs, finish = message
+        if finish is None and not logprobs:
+            return (plain_delta_bytes(choice, text, token_ids),)
     return (response(message),)
 
 

@@ -5,7 +5,7 @@ Owns how long a client may leave a message unread.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import grpc
 
@@ -41,7 +41,7 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
 
     async def Generate(self, request: inference_pb2.GenerateRequest, context: Context) -> None:
         patience = Patience(self._stalled_reader_s)
-        encode: Callable[[Message], Iterable[object]] = encoded
+        encode: Callable[[Message], Sequence[object]] = encoded
         ask, offer, deadline_s = ask_of(request), Offer(), remaining_s(context, self._default_deadline_s)
         try:
             async with patience:

@@ -156,22 +156,24 @@ class RequestRun:
         """Whether this token goes to the client now. Call `settle` after those that end a choice."""
         if (id is not self.attempt.id and id != self.attempt.id) or self.state in FINAL or self._legs.corrupt:
             return False
-        delivered = self.delivered.get(token.choice)
+        choice, index, token_id, _, finish = token
+        delivered = self.delivered.get(choice)
         if delivered is None:
             return False
-        if token.index < len(delivered):
-            if delivered[token.index] != token.token_id:
+        num_delivered = len(delivered)
+        if index < num_delivered:
+            if delivered[index] != token_id:
                 self._legs.corrupt = True
-                raise CorruptAttempt(f"token {token.index} of choice {token.choice} came twice and differed")
+                raise CorruptAttempt(f"token {index} of choice {choice} came twice and differed")
             return False
-        if token.choice not in self._unfinished:
+        if choice not in self._unfinished:
             return False
-        if token.index > len(delivered):
+        if index > num_delivered:
             self._legs.corrupt = True
-            raise CorruptAttempt(f"token {token.index} of choice {token.choice} came before {len(delivered)}")
-        delivered.append(token.token_id)
-        if token.finish is not None:
-            self._unfinished -= {token.choice}
+            raise CorruptAttempt(f"token {index} of choice {choice} came before {num_delivered}")
+        delivered.append(token_id)
+        if finish is not None:
+            self._unfinished -= {choice}
         return True
 
     def accept_scores(self, id: AttemptId, scores: tuple[TokenLogprobs, ...]) -> tuple[TokenLogprobs, ...]:

@@ -21,12 +21,20 @@ KEEP_ALIVE = b": keep-alive\n\n"
 LEAVING_S = 1.0
 
 
+class Flow(Protocol):
+    """What a connection holds unread."""
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether it is so much that writing should wait."""
+
+
 class Pipe(Protocol):
     """The body of a response whose headers are out."""
 
     @property
-    def full(self) -> bool:
-        """Whether so much is unread that writing should wait."""
+    def flow(self) -> Flow:
+        """Asked before each write."""
 
     def write(self, data: bytes) -> None:
         """The next part of it; never waits."""
@@ -49,7 +57,6 @@ class Caller:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, patience: Patience) -> None:
         self._scope, self._receive, self._send, self._patience = scope, receive, send, patience
-        self._pipe: Pipe | None = scope.get("extensions", {}).get(PIPE)
         self._loop = asyncio.get_running_loop()
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
@@ -61,6 +68,8 @@ class Caller:
         self._left = ""
         self._ended = False
         self.started = False
+        self.pipe: Pipe | None = None
+        """Once there is a stream: while its flow is not paused, parts of it may be pushed."""
 
     async def __aenter__(self) -> "Caller":
         await self._timeout.__aenter__()
@@ -89,19 +98,14 @@ class Caller:
                 self._since = self._loop.time()
                 await self._patiently({"type": "http.response.start", "status": 200, "headers": headers})
                 self.started = True
+                self.pipe = self._scope.get("extensions", {}).get(PIPE)
                 self._ring_when_due()
 
-    @property
-    def ready(self) -> bool:
-        """Whether the next part of a stream may be pushed; else it is for `write`."""
-        pipe = self._pipe
-        return pipe is not None and self.started and not pipe.full
-
     def push(self, data: bytes) -> None:
-        """The same without waiting. Only when ready."""
+        """The next part of a stream, without waiting; where there is no pipe, it is for `write`."""
         self._since = self._loop.time()
-        if self._pipe is not None:
-            self._pipe.write(data)
+        if self.pipe is not None:
+            self.pipe.write(data)
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """Waits while the connection holds as much unread as it may."""

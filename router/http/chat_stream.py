@@ -33,10 +33,15 @@ class ChatStream:
         self._begun: set[int] = set()
         self._scores: list[TokenLogprobs] = []
         self._num_scores = 0
+        self._direct = self._plain and body.prompt_logprobs is None
         self._held: list[Delta] | None = None if body.prompt_logprobs is None else []
         self._frames: Frames
 
     def take(self, place: int, messages: Sequence[Message]) -> bytes:
+        first = messages[0]
+        if self._direct and type(first) is Delta and first.finish is None and len(messages) == 1:  # nearly all of them
+            if first.choice in self._begun:
+                return self._frames.of_text(first.choice, first.text).encode() if first.text else b""
         out: list[str] = []
         for message in messages:
             match message:

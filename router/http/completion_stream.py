@@ -30,6 +30,7 @@ class CompletionStream:
         ]
         self._scores: list[list[TokenLogprobs]] = [[] for _ in prompted]
         tells = body.echo or body.prompt_logprobs is not None
+        self._direct = self._plain and not tells
         self._held: dict[int, list[Delta]] = {place: [] for place in range(len(prompted))} if tells else {}
         self._num_scores = [0] * len(prompted)
         options = body.stream_options
@@ -41,6 +42,11 @@ class CompletionStream:
         self._frames: Frames
 
     def take(self, place: int, messages: Sequence[Message]) -> bytes:
+        first = messages[0]
+        if self._direct and type(first) is Delta and first.finish is None and len(messages) == 1:  # nearly all of them
+            if not first.text:
+                return b""
+            return self._frames.of_text(place * self._num_choices + first.choice, first.text).encode()
         out: list[str] = []
         for message in messages:
             match message:

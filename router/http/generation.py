@@ -111,7 +111,8 @@ class _Prompt:
 
     @property
     def ready(self) -> bool:
-        return self._caller.ready
+        pipe = self._caller.pipe
+        return pipe is not None and not pipe.flow.write_paused
 
     def push(self, messages: Sequence[Message]) -> None:
         data = self._events.take(self._place, messages)

@@ -27,12 +27,9 @@ class ResponsePipe:
     """Chunks straight to the socket: what uvicorn does for each of them costs more than all that was done before."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle, self._flow = cycle, cycle.flow
+        self.flow = cycle.flow
+        self._cycle = cycle
         self._write = cycle.transport.write
-
-    @property
-    def full(self) -> bool:
-        return self._flow.write_paused
 
     def write(self, data: bytes) -> None:
         if not self._cycle.disconnected:

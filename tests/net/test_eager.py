@@ -29,14 +29,14 @@ async def test_it_runs_before_the_loop_does() -> None:
     async def work() -> None:
         steps.append("begun")
 
-    Eager(work(), heard.end)
+    Eager(heard.end).begin(work())
     assert (steps, heard.ends) == (["begun"], [None])
 
 
 async def test_it_goes_on_with_each_future() -> None:
     heard, loop = Heard(), asyncio.get_running_loop()
     first, second = loop.create_future(), loop.create_future()
-    Eager(each(first, second), heard.end)
+    Eager(heard.end).begin(each(first, second))
     first.set_result(None)
     await asyncio.sleep(0)
     assert heard.ends == []
@@ -55,7 +55,7 @@ async def test_an_error_is_told_and_not_raised(at_once: bool) -> None:
             raise error
         await broken
 
-    Eager(work(), heard.end)
+    Eager(heard.end).begin(work())
     if not at_once:
         broken.set_exception(error)
         await asyncio.sleep(0)
@@ -64,7 +64,7 @@ async def test_an_error_is_told_and_not_raised(at_once: bool) -> None:
 
 async def test_a_cancelled_future_is_an_end_too() -> None:
     heard, awaited = Heard(), asyncio.get_running_loop().create_future()
-    Eager(each(awaited), heard.end)
+    Eager(heard.end).begin(each(awaited))
     awaited.cancel()
     await asyncio.sleep(0)
     (end,) = heard.ends
