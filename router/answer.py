@@ -29,6 +29,8 @@ _delta: Callable[[tuple[object, ...]], Delta] = partial(tuple.__new__, Delta)
 class Answer:
     """One choice from its first token to its last."""
 
+    __slots__ = ("_detokenizer", "_min_tokens", "_stop")
+
     def __init__(self, detokenizer: Detokenizer, stop: tuple[str, ...], min_tokens: int) -> None:
         self._detokenizer = detokenizer
         self._stop = StopStrings(stop) if stop else None

@@ -39,6 +39,8 @@ class Departures:
 class ClientStream(Generic[M]):
     """An outlet. `encode` makes of a message what `write` takes, one after the other."""
 
+    __slots__ = ("_departures", "_eager", "_encode", "_error", "_outgoing", "_patience", "_waiter", "_write", "ready")
+
     def __init__(
         self, encode: Callable[[M], Sequence[Any]], write: Write, patience: Patience, departures: Departures
     ) -> None:

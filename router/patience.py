@@ -15,6 +15,8 @@ class Patience:
     raised where the stream stands, as a cancellation until it reaches the end of this scope.
     """
 
+    __slots__ = ("_limit_s", "_loop", "_since", "_timeout", "_timer")
+
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._since: float | None = None

@@ -46,6 +46,8 @@ class Outlet(Protocol):
 class Relay:
     """`deliver`, `score`, `flush`, `close` and `fail` on one side, `next` on the other; one event loop."""
 
+    __slots__ = ("_answers", "_closed", "_deltas", "_error", "_outlet", "_reader", "_scores")
+
     def __init__(self, answers: Mapping[int, Answer], outlet: Outlet | None = None) -> None:
         self._answers = answers
         self._outlet = outlet

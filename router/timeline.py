@@ -48,6 +48,8 @@ class Summary:
 class Timeline:
     """The first time of each thing counts: what a later attempt repeats, the client has already waited for."""
 
+    __slots__ = ("_arrived", "_first_token", "_joined", "_started", "last_token")
+
     def __init__(self, arrived: float) -> None:
         self._arrived = arrived
         self._started: float | None = None

@@ -34,22 +34,30 @@ def step_frame_to_proto(rows: Iterable[Row]) -> decode_pb2.StepFrame:
 
 def step_rows_from_proto(frame: decode_pb2.StepFrame) -> tuple[Row, ...]:
     """Streams count from 1: a zero is an absent field."""
-    streams = tuple(frame.streams)
-    choices, indices = tuple(frame.choices), tuple(frame.indices)
-    token_ids = wire.token_ids("step.token_ids", frame.token_ids)
-    num_rows = len(streams)
-    wire.bounded("step.streams", streams, wire.MAX_ROWS)
-    if not num_rows == len(choices) == len(indices) == len(token_ids):
-        raise invalid("step", "columns must have equal length")
-    if not num_rows:
+    streams, choices, indices, token_ids = frame.streams[:], frame.choices[:], frame.indices[:], frame.token_ids[:]
+    if not len(streams) == len(choices) == len(indices) == len(token_ids) <= wire.MAX_ROWS:
+        raise invalid("step", f"columns must have equal length, at most {wire.MAX_ROWS}")
+    if not streams:
         return ()
-    wire.number("step.streams", min(streams), 1, wire.MAX_U64)
-    wire.number("step.choices", max(choices), 0, wire.MAX_CHOICES - 1)
-    wire.number("step.indices", max(indices), 0, wire.MAX_TOKENS)
+    if (
+        not min(streams)
+        or max(choices) >= wire.MAX_CHOICES
+        or max(indices) > wire.MAX_TOKENS
+        or max(token_ids) > wire.MAX_TOKEN_ID
+    ):
+        _refuse(streams, choices, indices, token_ids)
     tokens = list(map(_plain_token, zip(choices, indices, token_ids, repeat(None), repeat(None), strict=False)))
     if frame.finishes or frame.logprobs:
         _complete(tokens, frame)
     return tuple(zip(streams, tokens, strict=True))
+
+
+def _refuse(streams: list[int], choices: list[int], indices: list[int], token_ids: list[int]) -> None:
+    """Says what is wrong. Only where something is: calls for each bound are a good part of what a step costs."""
+    wire.number("step.streams", min(streams), 1, wire.MAX_U64)
+    wire.number("step.choices", max(choices), 0, wire.MAX_CHOICES - 1)
+    wire.number("step.indices", max(indices), 0, wire.MAX_TOKENS)
+    wire.token_ids("step.token_ids", token_ids)
 
 
 def _complete(tokens: list[SampledToken], frame: decode_pb2.StepFrame) -> None:

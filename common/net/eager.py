@@ -10,8 +10,8 @@ from typing import Any
 
 
 class Eager:
-    """Carries one coroutine after the other; they await nothing but futures, and cannot be cancelled. `on_end` hears how
-    each ended; only then the next may begin.
+    """Carries one coroutine after the other; they await nothing but futures, and cannot be cancelled. `on_end` hears
+    how each ended; only then the next may begin.
     """
 
     __slots__ = ("_coroutine", "_on_end")

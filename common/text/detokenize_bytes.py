@@ -15,6 +15,8 @@ CHARACTER_BYTES = 4
 class ByteDetokenizer:
     """Holds at most the beginning of one character."""
 
+    __slots__ = ("_bytes", "_decoder", "_whole")
+
     def __init__(
         self, tokenizer: Tokenizer, prompt: Sequence[int], skip_special_tokens: bool, shown: frozenset[int]
     ) -> None:
@@ -23,6 +25,8 @@ class ByteDetokenizer:
             self._bytes = ChainMap({id: tokenizer.token_bytes[id] for id in shown}, tokenizer.text_bytes)
         self._decoder = IncrementalDecoder(errors="replace")
         self._decoder.decode(self._last_bytes(prompt))
+        self._whole = not self._decoder.buffer
+        """Whether no character is incomplete."""
 
     def feed(self, token_ids: Sequence[int]) -> str:
         """The text that became certain; empty while a character is incomplete."""
@@ -30,9 +34,11 @@ class ByteDetokenizer:
             data = self._bytes.get(token_ids[0], b"")
         else:
             data = b"".join(self._bytes.get(token_id, b"") for token_id in token_ids)
-        if data.isascii() and not self._decoder.buffer:  # nearly every token of nearly every text
-            return data.decode("ascii")
-        return self._decoder.decode(data)
+        if self._whole and data.isascii():  # nearly every token of nearly every text
+            return data.decode()
+        text = self._decoder.decode(data)
+        self._whole = not self._decoder.buffer
+        return text
 
     def flush(self) -> str:
         """What is still held back, an incomplete character as U+FFFD. Nothing may be fed afterwards."""

@@ -21,20 +21,11 @@ KEEP_ALIVE = b": keep-alive\n\n"
 LEAVING_S = 1.0
 
 
-class Flow(Protocol):
-    """What a connection holds unread."""
-
-    @property
-    def write_paused(self) -> bool:
-        """Whether it is so much that writing should wait."""
-
-
 class Pipe(Protocol):
     """The body of a response whose headers are out."""
 
-    @property
-    def flow(self) -> Flow:
-        """Asked before each write."""
+    full: bool
+    """Whether so much is unread that writing should wait."""
 
     def write(self, data: bytes) -> None:
         """The next part of it; never waits."""
@@ -55,6 +46,25 @@ class Patience:
 class Caller:
     """Use it as `async with`, after the body was received. `start` and `write` make a stream."""
 
+    __slots__ = (
+        "_comment",
+        "_ended",
+        "_left",
+        "_loop",
+        "_patience",
+        "_receive",
+        "_scope",
+        "_send",
+        "_sending",
+        "_since",
+        "_starting",
+        "_timeout",
+        "_timer",
+        "_watching",
+        "pipe",
+        "started",
+    )
+
     def __init__(self, scope: Scope, receive: Receive, send: Send, patience: Patience) -> None:
         self._scope, self._receive, self._send, self._patience = scope, receive, send, patience
         self._loop = asyncio.get_running_loop()
@@ -69,7 +79,7 @@ class Caller:
         self._ended = False
         self.started = False
         self.pipe: Pipe | None = None
-        """Once there is a stream: while its flow is not paused, parts of it may be pushed."""
+        """Once there is a stream: while it is not full, parts may be pushed."""
 
     async def __aenter__(self) -> "Caller":
         await self._timeout.__aenter__()

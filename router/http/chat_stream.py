@@ -23,6 +23,22 @@ from router.timeline import Summary
 class ChatStream:
     """`take` every message; it returns whole events, or nothing yet."""
 
+    __slots__ = (
+        "_begun",
+        "_body",
+        "_direct",
+        "_ending",
+        "_frames",
+        "_held",
+        "_model",
+        "_num_scores",
+        "_plain",
+        "_readers",
+        "_scores",
+        "_token_ids",
+        "_with_usage",
+    )
+
     def __init__(self, body: ChatBody, reading: Reading, token_ids: Sequence[int], model: ServedModel) -> None:
         self._body, self._token_ids, self._model = body, token_ids, model
         self._plain = reading.plain and not body.logprobs and not body.return_token_ids
@@ -39,9 +55,10 @@ class ChatStream:
 
     def take(self, place: int, messages: Sequence[Message]) -> bytes:
         first = messages[0]
-        if self._direct and type(first) is Delta and first.finish is None and len(messages) == 1:  # nearly all of them
-            if first.choice in self._begun:
-                return self._frames.of_text(first.choice, first.text).encode() if first.text else b""
+        if self._direct and type(first) is Delta and len(messages) == 1:  # nearly all of them
+            choice, text, _, _, finish = first
+            if finish is None and choice in self._begun:
+                return self._frames.of_text(choice, text).encode() if text else b""
         out: list[str] = []
         for message in messages:
             match message:

@@ -20,6 +20,25 @@ from router.timeline import Summary
 class CompletionStream:
     """`take` every message; it returns whole events, or nothing yet."""
 
+    __slots__ = (
+        "_body",
+        "_direct",
+        "_ending",
+        "_frames",
+        "_held",
+        "_hidden",
+        "_logprobs",
+        "_model",
+        "_num_choices",
+        "_num_scores",
+        "_opened",
+        "_plain",
+        "_prompted",
+        "_scores",
+        "_shown",
+        "_with_usage",
+    )
+
     def __init__(self, body: CompletionBody, prompted: Sequence[Prompted], model: ServedModel) -> None:
         self._body, self._prompted, self._model = body, prompted, model
         self._num_choices = body.n or 1
@@ -43,10 +62,10 @@ class CompletionStream:
 
     def take(self, place: int, messages: Sequence[Message]) -> bytes:
         first = messages[0]
-        if self._direct and type(first) is Delta and first.finish is None and len(messages) == 1:  # nearly all of them
-            if not first.text:
-                return b""
-            return self._frames.of_text(place * self._num_choices + first.choice, first.text).encode()
+        if self._direct and type(first) is Delta and len(messages) == 1:  # nearly all of them
+            choice, text, _, _, finish = first
+            if finish is None:
+                return self._frames.of_text(place * self._num_choices + choice, text).encode() if text else b""
         out: list[str] = []
         for message in messages:
             match message:

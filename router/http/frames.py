@@ -22,18 +22,19 @@ def identity(prefix: str, kind: str, accepted: Accepted, model: ServedModel, cre
 class Frames:
     """Of one stream. `of_text` says where a plain token's text goes; `choice` and `bare` write any other chunk."""
 
+    __slots__ = ("_after", "_before", "_head", "_index", "_opening", "_tail")
+
     def __init__(self, identity: Mapping[str, Any], *, with_usage: bool, before: str, after: str) -> None:
         """`before` and `after` surround the text within its choice, behind the index."""
         self._head = f'data: {dumped(identity)[:-1]},"choices":['
         self._tail = ("]," + '"usage":null' if with_usage else "]") + "}\n\n"
         self._before, self._after = before, after + self._tail
-        self._befores: dict[int, str] = {}
+        self._index, self._opening = -1, ""
 
     def of_text(self, index: int, text: str) -> str:
-        before = self._befores.get(index)
-        if before is None:
-            before = self._befores[index] = f'{self._head}{{"index":{index},{self._before}'
-        return f"{before}{quoted(text)}{self._after}"
+        if index != self._index:
+            self._index, self._opening = index, f'{self._head}{{"index":{index},{self._before}'
+        return f"{self._opening}{quoted(text)}{self._after}"
 
     def choice(self, choice: Mapping[str, Any], **more: Any) -> str:
         """A chunk with one choice, and more at the top."""

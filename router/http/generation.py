@@ -112,7 +112,7 @@ class _Prompt:
     @property
     def ready(self) -> bool:
         pipe = self._caller.pipe
-        return pipe is not None and not pipe.flow.write_paused
+        return pipe is not None and not pipe.full
 
     def push(self, messages: Sequence[Message]) -> None:
         data = self._events.take(self._place, messages)

@@ -26,8 +26,10 @@ MALFORMED = HttpRefusal(400, "bad_request", "this is no HTTP request")
 class ResponsePipe:
     """Chunks straight to the socket: what uvicorn does for each of them costs more than all that was done before."""
 
+    __slots__ = ("_cycle", "_write", "full")
+
     def __init__(self, cycle: RequestResponseCycle) -> None:
-        self.flow = cycle.flow
+        self.full: bool = cycle.flow.write_paused
         self._cycle = cycle
         self._write = cycle.transport.write
 
@@ -45,6 +47,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._num_header_bytes = 0
         self._refused = self._has_begun = self._repeats = False
+        self._pipe: ResponsePipe | None = None
         self._patience = self.loop.call_later(self.limits.receive_s, self._too_slow)
         if len(self.connections) > self.limits.max_connections:
             transport.abort()
@@ -53,6 +56,16 @@ class Connection(HttpToolsProtocol):
         self._patience.cancel()
         super()._unset_keepalive_if_required()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._pipe is not None:
+            self._pipe.full = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._pipe is not None:
+            self._pipe.full = False
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -122,7 +135,7 @@ class Connection(HttpToolsProtocol):
         self._patience.cancel()
         if not self._refused:
             super().on_headers_complete()
-            self._extensions[PIPE] = ResponsePipe(self.cycle)
+            self._extensions[PIPE] = self._pipe = ResponsePipe(self.cycle)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         super()._start_asgi_task(cycle, UntilClose(app, cycle) if cycle.scope["http_version"] == "1.0" else app)
