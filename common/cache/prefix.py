@@ -97,6 +97,11 @@ class PrefixIndex:
         del self._by_digest[entry.digest]
         self._note(wire_hash(entry.digest), self._removed, self._added)
 
+    @property
+    def has_deltas(self) -> bool:
+        """Whether anything changed since the last call of `drain_deltas`."""
+        return bool(self._added or self._removed)
+
     def drain_deltas(self) -> HashDeltas:
         """What changed since the last call, for the router's picture of this cache."""
         deltas = HashDeltas(tuple(self._added), tuple(self._removed))

@@ -19,7 +19,7 @@ from common.engine.gate import Gate
 from common.engine.limits import Limits
 from common.engine.loop import EngineLoop, OnEvents, Scheduler
 from common.engine.masks import Masks
-from common.engine.placement import settle_thread
+from common.engine.placement import give_way, settle_thread
 from common.engine.plan import StepPlan
 from common.engine.runner import Runner
 from common.engine.sizing import CPU_SHARE, choose_num_blocks, describe_pool
@@ -140,7 +140,9 @@ def boot(
 
     scheduler = make_scheduler(limits, tables, layout)
     settle = ground.settle if ground else (lambda: None)
-    loop = EngineLoop(scheduler, runner.run, on_events, on_crash, prepare, settle=settle)
+    alone = bool(cores) and not {*cores} & {*beside}
+    way = (lambda: None) if alone else give_way
+    loop = EngineLoop(scheduler, runner.run, on_events, on_crash, prepare, settle=settle, give_way=way)
     voice.phase("probe")
     try:
         loop.start()

@@ -11,13 +11,16 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Protocol, runtime_checkable
 
-from common.engine.messages import Command, EngineLoad, Event, Reserved
+from common.engine.messages import Command, EngineLoad, Event, Reserved, StepTokens
 from common.engine.placement import give_way
 from common.engine.plan import StepPlan, StepResult
 from common.engine.tally import Tally
 from common.types.member import StepTotals
 
 OnEvents = Callable[[tuple[Event, ...]], None]
+
+LOAD_S = 0.2
+"""How old the load may be while one step of plain tokens follows the other: routers hear of it once a second."""
 
 
 class Scheduler(Protocol):
@@ -48,6 +51,7 @@ class EngineLoop:
     if there is something that should not wait for it. `on_crash` is called there too, once, with whatever ended the
     thread; the engine is useless from then on. `prepare` runs on the thread before its first step. `settle` is called
     before anybody hears of blocks to write into from outside, and at the end: a device may still be busy with the pool.
+    `give_way` is called after each hand-over: who carries the results may wait for this thread's core.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class EngineLoop:
         prepare: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = monotonic,
         settle: Callable[[], None] = lambda: None,
+        give_way: Callable[[], None] = give_way,
     ) -> None:
         self._scheduler = scheduler
         self._run = run
@@ -67,12 +72,13 @@ class EngineLoop:
         self._prepare = prepare
         self._clock = clock
         self._settle = settle
+        self._give_way = give_way
         self._commands: SimpleQueue[Command | None] = SimpleQueue()  # None: stop
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
         self._load = EngineLoad()
+        self._load_until = 0.0  # on the engine's clock: then it is to be looked at anew
         self._tally = Tally()
-        self._totals = StepTotals()
 
     def start(self) -> None:
         """Returns when the thread is ready for work; raises what `prepare` raised."""
@@ -89,12 +95,12 @@ class EngineLoop:
             self._on_events(events)
 
     def load(self) -> EngineLoad:
-        """From any thread: as it was after the last step."""
+        """From any thread: as it was after the last step, but for plain tokens of the last `LOAD_S`."""
         return self._load
 
     def totals(self) -> StepTotals:
         """From any thread: all steps until the last one. What only the scheduler counts is in its load."""
-        return self._totals
+        return self._tally.totals()
 
     def stop(self) -> None:
         """Finishes the step that runs and ends the thread; commands not yet taken are lost. May be called twice."""
@@ -124,26 +130,33 @@ class EngineLoop:
             plan = self._scheduler.plan(began)
             if plan is not None:
                 events += plan.events
-            self._hand_over(tuple(events))
+            if events or commands or plan is None:
+                self._hand_over(tuple(events), began)
             if plan is not None:
                 result = self._run(plan)
-                self._hand_over(self._scheduler.commit(plan, result, self._clock()))
+                ended = self._clock()
+                self._hand_over(self._scheduler.commit(plan, result, ended), ended)
                 self._tally.note(plan, result, self._clock() - began)
-                self._totals = self._tally.totals()
             commands = self._take(wait=plan is None)
+        self._load = self._scheduler.load()
         self._settle()  # whoever stopped the engine takes the pool away next
 
-    def _hand_over(self, events: tuple[Event, ...]) -> None:
-        self._load = self._scheduler.load()
-        if any(isinstance(event, Reserved) for event in events):
+    def _hand_over(self, events: tuple[Event, ...], now: float) -> None:
+        plain = _are_plain(events)
+        if not plain or now >= self._load_until:
+            self._load, self._load_until = self._scheduler.load(), now + LOAD_S
+        if not events:
+            return
+        if not plain and any(isinstance(event, Reserved) for event in events):
             self._settle()
-        if events:
-            self._on_events(events)
-            give_way()
+        self._on_events(events)
+        self._give_way()
 
     def _take(self, wait: bool) -> list[Command] | None:
         """All commands there are, at least one if it may wait; None once one of them was to stop."""
         commands: list[Command] = []
+        if not wait and self._commands.empty():
+            return commands
         try:
             while True:
                 command = self._commands.get(block=wait and not commands)
@@ -152,3 +165,13 @@ class EngineLoop:
                 commands.append(command)
         except Empty:
             return commands
+
+
+def _are_plain(events: tuple[Event, ...]) -> bool:
+    """Whether a step brought tokens, and everybody goes on."""
+    if len(events) != 1 or not isinstance(events[0], StepTokens):
+        return False
+    for _, token in events[0].rows:  # noqa: SIM110 - most steps come by here, and a generator costs more than its row
+        if token.finish is not None:
+            return False
+    return True

@@ -71,6 +71,8 @@ class StepPlan:
 
     @property
     def num_tokens(self) -> int:
+        if self.num_decode == len(self.works):
+            return self.num_decode
         return sum(len(work.token_ids) for work in self.works)
 
 

@@ -55,7 +55,7 @@ class Runner:
         batch = self._batcher.pack(plan.works, plan.num_decode)
         works, places = sampled_works(plan)
         scored = any(work.score_ids for work in plan.works)
-        drawn_from = batch.last_rows[works] if len(works) < batch.num_tokens else None
+        drawn_from = batch.last_rows[works] if len(works) < plan.num_tokens else None
         if not scored:
             batch = batch if drawn_from is None else replace(batch, wanted=drawn_from)
         launched = perf_counter()

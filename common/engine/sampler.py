@@ -4,7 +4,8 @@ Owns the order: masks of constraints, bias, penalties, excluded tokens, then the
 for the others. Works on all rows together; only rows that ask for more cost more. Knows nothing of sequences' progress.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:  # what constrains needs packages that choosing does without
 Int64s = npt.NDArray[np.int64]
 
 _UINT64 = (1 << 64) - 1
+_plain_sampled: Callable[[tuple[object, ...]], Sampled] = partial(tuple.__new__, Sampled)
+"""A named tuple's own constructor is a function of Python's."""
 
 
 class Sampler:
@@ -58,7 +61,7 @@ class Sampler:
         if all(row.sampling.plain for row in rows) and all(map(isfinite, ranked.peaks.tolist())):
             self._adjuster.forget()
             best = ranked.best.tolist()
-            return tuple([Sampled(best[place]) for place in places])
+            return tuple([_plain_sampled((best[place], None, False)) for place in places])
         made, bound, masked = self._collect(ranked, places, rows)
         rest = [at for at in range(len(rows)) if at not in bound]
         done = np.array([at in masked for at in rest], dtype=bool)

@@ -5,11 +5,16 @@ has read its tensors by the time it ends.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 
 from common.engine.plan import Work
 from common.kernels.batch import Batch
+
+SPARE_BLOCKS = 64
+"""Columns that tables may grow by before they are packed afresh: for one stream each costs as much as 16 steps save."""
 
 
 class Steady:
@@ -24,15 +29,16 @@ class Steady:
         self._blocks, self._offsets = _view(batch.slot_blocks), _view(batch.slot_offsets)
         self._kv_lens, self._tables = _view(batch.kv_lens), _view(batch.block_tables)
         self._width = batch.block_tables.shape[1]
+        self._room: torch.Tensor | None = None  # tables with their spare columns, once they have grown wider
 
     def move(self, works: Sequence[Work]) -> Batch | None:
-        """None where these are not the same sequences, each a token further, or where a table grows wider."""
+        """None where these are not the same sequences, each a token further, or where a table grows much wider."""
         starts, lens = [work.start for work in works], [start + 1 for start in self._starts]
         if starts != lens or [work.key for work in works] != self._keys:
             return None
-        size, width = self._block_tokens, self._width
+        size = self._block_tokens
         begun = [row for row, start in enumerate(starts) if not start % size]
-        if any(starts[row] // size >= width for row in begun):
+        if begun and not self._widen(max([starts[row] for row in begun]) // size + 1):
             return None
         self._starts = starts
         for row in begun:
@@ -46,6 +52,21 @@ class Steady:
             self._offsets[row] = start % size
         self._batch = self._moved(tuple([start + 1 for start in starts]))
         return self._batch
+
+    def _widen(self, width: int) -> bool:
+        """Tables of at least so many columns, the new ones 0; False where there is no room for them."""
+        if width <= self._width:
+            return True
+        if self._room is None:
+            tables = self._batch.block_tables.numpy()
+            spare = np.zeros((len(tables), SPARE_BLOCKS), dtype=np.int64)
+            self._room = torch.from_numpy(np.concatenate((tables, spare), axis=1))
+        if width > self._room.shape[1]:
+            return False
+        self._width = width
+        self._batch = replace(self._batch, block_tables=self._room[:, :width])
+        self._tables = _view(self._batch.block_tables)
+        return True
 
     def _moved(self, kv_lens: tuple[int, ...]) -> Batch:
         """The same tensors."""

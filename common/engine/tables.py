@@ -54,8 +54,10 @@ class BlockTables:
 
     def changes(self) -> tuple[PrefixChanged, ...]:
         """What came into and left the prefix index since the last call, as at most one event."""
+        if not self._index.has_deltas:
+            return ()
         deltas = self._index.drain_deltas()
-        return (PrefixChanged(deltas.added, deltas.removed),) if deltas.added or deltas.removed else ()
+        return (PrefixChanged(deltas.added, deltas.removed),)
 
     def sequence(self, attempt: Attempt) -> Sequence:
         """An attempt's common part, with nothing computed and no blocks."""
@@ -108,6 +110,8 @@ class BlockTables:
 
     def settle(self) -> None:
         """The planned step has run (or will not): sources of its copies are let go."""
+        if not self._sources:
+            return
         for block, num in self._sources.items():
             for _ in range(num):
                 self.pool.release((block,))

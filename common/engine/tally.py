@@ -5,26 +5,23 @@ from common.types.member import StepTotals
 
 
 class Tally:
-    """Counts up; the engine thread owns it and hands out frozen copies."""
+    """Counts up on the engine's thread; any thread may ask."""
 
     def __init__(self) -> None:
-        self._num_steps = self._num_prompt_tokens = self._num_output_tokens = 0
-        self._kernel_s = self._other_s = 0.0
+        self._counted = (0, 0.0, 0.0, 0, 0)  # replaced as a whole: nobody sees half a step
 
     def note(self, plan: StepPlan, result: StepResult, seconds: float) -> None:
         """One step, which took so long from the commands before it to the events after it."""
         kernel_s = min(result.kernel_s, seconds)
-        self._num_steps += 1
-        self._num_prompt_tokens += plan.num_tokens - plan.num_decode
-        self._num_output_tokens += len(result.sampled)
-        self._kernel_s += kernel_s
-        self._other_s += seconds - kernel_s
+        num_steps, kernels_s, others_s, num_prompt, num_output = self._counted
+        self._counted = (
+            num_steps + 1,
+            kernels_s + kernel_s,
+            others_s + seconds - kernel_s,
+            num_prompt + plan.num_tokens - plan.num_decode,
+            num_output + len(result.sampled),
+        )
 
     def totals(self) -> StepTotals:
-        return StepTotals(
-            num_steps=self._num_steps,
-            kernel_s=self._kernel_s,
-            other_s=self._other_s,
-            num_prompt_tokens=self._num_prompt_tokens,
-            num_output_tokens=self._num_output_tokens,
-        )
+        num_steps, kernel_s, other_s, num_prompt, num_output = self._counted
+        return StepTotals(num_steps, kernel_s, other_s, num_prompt, num_output)

@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Callable
+from itertools import count
 from queue import Queue
 
 import pytest
 
-from common.engine.loop import EngineLoop
+from common.engine.loop import LOAD_S, EngineLoop
 from common.engine.messages import Command, Drop, EngineLoad, Event, Reserved, Started, StepTokens
 from common.engine.plan import StepPlan, StepResult
 from common.types.ids import AttemptId
@@ -173,6 +174,58 @@ def test_load_is_what_it_was_after_the_last_step() -> None:
     rig.next()
     rig.loop.stop()
     assert rig.loop.load() == EngineLoad(num_running=1)
+
+
+class Generous(Counting):
+    """Owes five steps for a command, and counts who asks for its load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[int] = []
+
+    def accept(self, command: Command, now: float) -> tuple[Event, ...]:
+        super().accept(command, now)
+        self.owed *= 5
+        return ()
+
+    def plan(self, now: float) -> StepPlan | None:
+        return StepPlan((), (), 0) if self.owed else None
+
+    def load(self) -> EngineLoad:
+        self.loads.append(len(self.owed))
+        return super().load()
+
+
+@pytest.mark.parametrize(("pace_s", "asked"), [(0.0, [5, 0]), (LOAD_S, [5, 4, 3, 2, 1, 0])])
+def test_plain_tokens_are_news_for_the_load_once_it_is_old(pace_s: float, asked: list[int]) -> None:
+    times = count(1)
+    rig, scheduler = Rig(), Generous()
+    loop = EngineLoop(scheduler, rig.run, rig.handed.put, rig.crashes.put, clock=lambda: 10 + pace_s * next(times))
+    loop.post(drop("a"))
+    loop.start()
+    assert all(isinstance(rig.next(), StepTokens) for _ in range(5))
+    loop.stop()
+    assert [*dict.fromkeys(scheduler.loads)] == asked
+
+
+def test_whoever_carries_the_results_is_given_way_to_after_each_hand_over(rig: Rig) -> None:
+    order: list[str] = []
+    done = threading.Semaphore(0)
+
+    def on_events(events: tuple[Event, ...]) -> None:
+        order.append(type(events[0]).__name__)
+
+    def give_way() -> None:
+        order.append("given way")
+        done.release()
+
+    loop = EngineLoop(rig.scheduler, rig.run, on_events, rig.crashes.put, give_way=give_way)
+    loop.start()
+    loop.post(drop("a"))
+    for _ in range(2):
+        assert done.acquire(timeout=WAIT_S)
+    loop.stop()
+    assert order == ["Started", "given way", "StepTokens", "given way"]
 
 
 def test_stop_finishes_the_step_and_drops_the_rest() -> None:

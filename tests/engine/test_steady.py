@@ -8,6 +8,7 @@ import torch
 
 from common.engine.batch import Batcher
 from common.engine.plan import Work
+from common.engine.steady import SPARE_BLOCKS
 from common.kernels.batch import Batch, Span
 
 BLOCK = 4
@@ -59,12 +60,13 @@ def test_the_same_sequences_go_on_in_the_same_memory() -> None:
     assert len(set(places)) == 1
 
 
-def test_shorter_tables_grow_in_place_and_the_longest_makes_a_new_batch() -> None:
+def test_tables_grow_in_place_until_their_spare_columns_are_full() -> None:
     batcher, running = Batcher(BLOCK), lives(1, 3, 32)
-    assert len(set(steps(batcher, running, 4))) == 1, "two of three began a block, and none the widest"
-    assert running[2].start == 36
-    assert len({*steps(batcher, running, 4)}) == 1
-    assert batcher.pack([life.step() for life in running], 3).block_tables.shape[1] == 11
+    whole = SPARE_BLOCKS * BLOCK
+    places = steps(batcher, running, whole + 4)
+    assert len(set(places)) == 1
+    assert batcher.pack([life.step() for life in running], 3).block_tables.shape[1] == 9 + SPARE_BLOCKS + 1
+    assert len({*places, *steps(batcher, running, 2)}) == 2, "then they are packed afresh"
 
 
 @pytest.mark.parametrize("num_steps", [1, 3, 4, 9])

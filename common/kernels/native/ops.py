@@ -19,13 +19,13 @@ Tensor = torch.Tensor
 def step_of(batch: Batch) -> Step:
     """Points into the batch's tensors; valid as long as they live."""
     tables = batch.block_tables
-    if not tables.is_contiguous():
-        raise ValueError("block tables must be contiguous")
+    if tables.stride(1) != 1:
+        raise ValueError("a sequence's blocks must lie one after the other")
     fields = (batch.token_ids, batch.positions, batch.slot_blocks, batch.slot_offsets, batch.query_starts)
     pointers = [tensor.data_ptr() for tensor in (*fields, batch.kv_lens, tables)]
     wanted = None if batch.wanted is None else batch.wanted.data_ptr()
     sizes = batch.num_tokens, batch.num_sequences, batch.num_decode
-    return Step(*sizes, *pointers, tables.shape[1], batch.num_wanted, wanted)
+    return Step(*sizes, *pointers, tables.stride(0), batch.num_wanted, wanted)
 
 
 def pool_of(kv: Tensor) -> Pool:
