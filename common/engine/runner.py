@@ -3,7 +3,7 @@
 Owns the way from a plan to tensors and back. Knows nothing of sequences, of who owns a block, or of why.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from time import perf_counter
@@ -18,7 +18,6 @@ from common.engine.batch import Batcher
 from common.engine.plan import StepPlan, StepResult
 from common.engine.sampler import Sampler
 from common.engine.score import score
-from common.kernels.native.blocks import sum_blocks
 from common.models.decoder import Decoder
 from common.types.sampling import TokenLogprobs
 
@@ -61,7 +60,7 @@ class Runner:
         launched = perf_counter()
         hidden = self._decoder.forward(batch, self._storage.tensor)
         computed = perf_counter()
-        checksums = self._checksums(plan.final_blocks) if plan.final_blocks else ()
+        checksums = tuple([self._checksum(block) for block in plan.final_blocks])
         if checksums:
             self._on_sums(plan, checksums)
         summed = perf_counter()
@@ -78,13 +77,11 @@ class Runner:
             )
         return StepResult(sampled, perf_counter() - began, scores, checksums, kernel_s)
 
-    def _checksums(self, blocks: Sequence[int]) -> tuple[int, ...]:
+    def _checksum(self, block: int) -> int:
         content = self._storage.bytes
-        if content is None:
-            rows = self._storage.tensor[list(blocks)].cpu().view(torch.uint8).numpy()
-            return tuple(block_checksum(row.reshape(-1)) for row in rows)
-        sums = sum_blocks(content, blocks)
-        return tuple(sums if sums is not None else (block_checksum(content[block]) for block in blocks))
+        if content is not None:
+            return block_checksum(content[block])
+        return block_checksum(self._storage.tensor[block].cpu().view(torch.uint8).numpy().reshape(-1))
 
 
 def sampled_works(plan: StepPlan) -> tuple[list[int], list[int]]:

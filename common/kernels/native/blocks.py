@@ -1,7 +1,6 @@
-"""Blocks in host memory, summed up where they lie or while they are copied: one native call for as many as there are.
+"""Blocks in host memory, copied and summed up in one pass: one native call for as many as there are.
 
-The checksum is `common.cache.checksum`'s, bit for bit. Each function returns None where there is no native code for it:
-then its caller goes another way. Loads without torch.
+The checksum is `common.cache.checksum`'s, bit for bit. Loads without torch.
 """
 
 from array import array
@@ -18,21 +17,11 @@ LEAST_BYTES = 241
 Rows = NDArray[np.uint8]  # [num_blocks, block_bytes]
 
 
-def sum_blocks(pool: Rows, blocks: Sequence[int]) -> list[int] | None:
-    """The checksum of each of these blocks."""
-    native = library() if _fits(pool) else None
-    if native is None:
-        return None
-    _check_rows(pool, blocks)
-    numbers, sums = array("q", blocks), array("Q", bytes(8 * len(blocks)))
-    native.baton_sum_blocks(_address(pool), pool.shape[1], len(blocks), _place(numbers), _place(sums))
-    return sums.tolist()
-
-
 def carry_blocks(own: Rows, rows: Sequence[int], source: Rows, blocks: Sequence[int]) -> list[int] | None:
     """Row `rows[i]` of `own` becomes block `blocks[i]` of `source`; the checksum of each, as it was written.
 
-    Every byte of the source is read once. The interpreter's lock is not held meanwhile.
+    Every byte of the source is read once. The interpreter's lock is not held meanwhile. None, and nothing was copied,
+    where there is no native code for it.
     """
     fits = _fits(own) and _fits(source) and own.shape[1] == source.shape[1] and not np.may_share_memory(own, source)
     native = library() if fits else None

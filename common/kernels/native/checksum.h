@@ -1,5 +1,5 @@
-// xxh3 with 64 bits, no seed, over more than 240 bytes: alone, or of bytes on their way from one place to another. A byte
-// that travels is read once, so that what was summed up is what was written, whoever changes the source meanwhile.
+// xxh3 with 64 bits, no seed, over more than 240 bytes that are on their way from one place to another. Each of them is
+// read once, so that what was summed up is what was written, whoever changes the source meanwhile.
 #pragma once
 
 #include <immintrin.h>
@@ -33,6 +33,17 @@ alignas(64) constexpr uint8_t SECRET[SECRET_BYTES] = {
     0xd1, 0x7a, 0xd0, 0x31, 0xce, 0x45, 0xcb, 0x3a, 0x8f, 0x95, 0x16, 0x04, 0x28, 0xaf, 0xd7, 0xfb, 0xca, 0xbb, 0x4b,
     0x40, 0x7e};
 
+// A stripe's secret begins 8 bytes behind the one before it: each is kept where one load gets it.
+struct StripeSecrets {
+    alignas(64) uint8_t bytes[STRIPES * STRIPE];
+};
+constexpr StripeSecrets spread() {
+    StripeSecrets spread{};
+    for (int64_t i = 0; i < STRIPES * STRIPE; i++) spread.bytes[i] = SECRET[i / STRIPE * 8 + i % STRIPE];
+    return spread;
+}
+constexpr StripeSecrets SECRETS = spread();
+
 #ifdef __AVX512F__
 typedef uint64_t Words __attribute__((vector_size(64)));
 
@@ -61,7 +72,18 @@ inline uint64_t word_at(const uint8_t* from) {
     return word;
 }
 
-enum class Way { STAY, STORE, STREAM };
+// Once: the compiler may not look at the bytes a second time, when somebody else may have changed them.
+inline Words read_once(const uint8_t* from) {
+    Words words = words_at(from);
+#ifdef __AVX512F__
+    asm("" : "+v"(words));
+#else
+    asm("" : "+x"(words));
+#endif
+    return words;
+}
+
+enum class Way { STORE, STREAM };
 
 // Of `count` bytes, at least LEAST_BYTES. Streamed bytes go past the caches, to an address that is a multiple of 64; they
 // are there for others after a fence.
@@ -76,33 +98,33 @@ public:
         const int64_t rounds = (count_ - 1) / ROUND;
         for (int64_t round = 0; round < rounds; round++) {
 #pragma GCC unroll 16
-            for (int64_t stripe = 0; stripe < STRIPES; stripe++) pass(round * ROUND + stripe * STRIPE, 8 * stripe);
+            for (int64_t stripe = 0; stripe < STRIPES; stripe++)
+                pass(round * ROUND + stripe * STRIPE, SECRETS.bytes + stripe * STRIPE);
             scramble();
         }
         int64_t done = rounds * ROUND;
-        for (int64_t offset = 0; done + STRIPE < count_; offset += 8, done += STRIPE) pass(done, offset);
+        const uint8_t* secret = SECRETS.bytes;
+        for (; done + STRIPE < count_; secret += STRIPE, done += STRIPE) pass(done, secret);
         // the last stripe ends where the bytes do: some of it may have passed before, and is summed up as it was written
-        constexpr int64_t offset = SECRET_BYTES - STRIPE - 7;
-        if (way != Way::STAY) std::memcpy(to_ + done, from_ + done, count_ - done);
-        const uint8_t* arrived = way == Way::STAY ? from_ : to_;
+        std::memcpy(to_ + done, from_ + done, count_ - done);
         for (int part = 0; part < PARTS; part++)
-            add(part, words_at(arrived + count_ - STRIPE + part * sizeof(Words)), offset);
+            add(part, words_at(to_ + count_ - STRIPE + part * sizeof(Words)), SECRET + SECRET_BYTES - STRIPE - 7);
         return merged();
     }
 
 private:
-    void pass(int64_t at, int64_t offset) {
+    void pass(int64_t at, const uint8_t* secret) {
         for (int part = 0; part < PARTS; part++) {
             const int64_t place = at + part * sizeof(Words);
-            const Words words = words_at(from_ + place);
+            const Words words = read_once(from_ + place);
             if (way == Way::STORE) std::memcpy(to_ + place, &words, sizeof words);
             if (way == Way::STREAM) stream(to_ + place, words);
-            add(part, words, offset);
+            add(part, words, secret);
         }
     }
 
-    void add(int part, Words words, int64_t offset) {
-        sums_[part] += products(words ^ words_at(SECRET + offset + part * sizeof(Words))) + neighbours(words);
+    void add(int part, Words words, const uint8_t* secret) {
+        sums_[part] += products(words ^ words_at(secret + part * sizeof(Words))) + neighbours(words);
     }
 
     void scramble() {

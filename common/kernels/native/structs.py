@@ -94,7 +94,6 @@ FUNCTIONS: dict[str, tuple[type | None, tuple[object, ...]]] = {
     ),
     "baton_rms_norm": (None, (c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64, c_float, c_void_p)),
     "baton_silu_mul": (None, (c_void_p, c_void_p, c_int64, c_void_p)),
-    "baton_sum_blocks": (None, (c_void_p, c_int64, c_int64, c_void_p, c_void_p)),
     "baton_carry_blocks": (None, (c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_void_p)),
     "baton_stack_new": (c_void_p, (POINTER(Model),)),
     "baton_stack_free": (None, (c_void_p,)),

@@ -1,4 +1,4 @@
-"""Blocks summed up and copied by native code: the checksum is xxh3's, and of what was written."""
+"""Blocks copied and summed up by native code: the checksum is xxh3's, and of what was written."""
 
 import threading
 
@@ -7,7 +7,7 @@ import pytest
 import xxhash
 
 from common.kernels.native import blocks as native
-from common.kernels.native.blocks import LEAST_BYTES, Rows, carry_blocks, sum_blocks
+from common.kernels.native.blocks import LEAST_BYTES, Rows, carry_blocks
 from common.kernels.native.build import LEVELS
 from tests.kernels.native.compiled import compiled
 
@@ -38,20 +38,12 @@ every_level = pytest.mark.parametrize("level", [level.name for level in LEVELS],
 
 @every_level
 @pytest.mark.usefixtures("level")
-@pytest.mark.parametrize("block_bytes", SIZES)
-def test_the_checksum_is_xxh3s(block_bytes: int) -> None:
-    blocks = pool(5, block_bytes, shift=3)
-    assert sum_blocks(blocks, [4, 0, 2]) == sums(blocks[[4, 0, 2]])
-    assert sum_blocks(blocks, []) == []
-
-
-@every_level
-@pytest.mark.usefixtures("level")
 @pytest.mark.parametrize("shift", [0, 8])
 @pytest.mark.parametrize("block_bytes", SIZES)
 def test_a_copy_is_whole_and_nothing_else_is_written(block_bytes: int, shift: int) -> None:
     source, own = pool(6, block_bytes, shift), pool(7, block_bytes, shift)
     own[:] = 0xEE
+    assert carry_blocks(own, [], source, []) == []
     rows, blocks = [6, 1, 2], [0, 3, 5]
     assert carry_blocks(own, rows, source, blocks) == sums(source[blocks])
     expected = np.full_like(own, 0xEE)
@@ -88,8 +80,6 @@ def test_no_number_leads_out_of_a_pool() -> None:
     source, own = pool(4, 512), pool(3, 512)
     for blocks in ([4], [-1], [0, 4]):
         with pytest.raises(IndexError):
-            sum_blocks(source, blocks)
-        with pytest.raises(IndexError):
             carry_blocks(own, range(len(blocks)), source, blocks)
     with pytest.raises(IndexError):
         carry_blocks(own, [3], source, [3])
@@ -99,9 +89,8 @@ def test_no_number_leads_out_of_a_pool() -> None:
 
 def test_what_native_code_is_not_made_for_is_left_to_the_caller() -> None:
     small, wide = pool(4, LEAST_BYTES - 1), pool(4, 512)
-    assert sum_blocks(small, [0]) is None
-    assert sum_blocks(wide[:, :300], [0]) is None
     assert carry_blocks(small, [0], small.copy(), [1]) is None
+    assert carry_blocks(pool(4, 300), [0], wide[:, :300], [0]) is None
     assert carry_blocks(pool(4, 600), [0], wide, [1]) is None
     assert carry_blocks(wide[:2], [0], wide[1:], [1]) is None, "they overlap"
 
@@ -109,5 +98,4 @@ def test_what_native_code_is_not_made_for_is_left_to_the_caller() -> None:
 def test_without_a_library_callers_go_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "library", lambda: None)
     blocks = pool(2, 512)
-    assert sum_blocks(blocks, [1]) is None
     assert carry_blocks(blocks.copy(), [0], blocks, [1]) is None
