@@ -72,10 +72,8 @@ inline void store_pairs(Bf16* to, Vec first, Vec second, int64_t) {
     const __m512i rounded = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
     _mm512_storeu_si512(to, _mm512_permutexvar_epi16(places, rounded));
 #else
-    alignas(64) Bf16 each[2][LANES];
-    store(each[0], first);
-    store(each[1], second);
-    for (int64_t i = 0; i < LANES; i++) to[2 * i] = each[0][i], to[2 * i + 1] = each[1][i];
+    const Bits pairs = (upper_half(first) >> 16) | (upper_half(second) & 0xffff0000u);
+    std::memcpy(to, &pairs, sizeof pairs);
 #endif
 }
 

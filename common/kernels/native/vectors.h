@@ -59,16 +59,18 @@ inline Vec load(const Fp16* from) {
 
 inline void store(float* to, Vec v) { std::memcpy(to, &v, sizeof v); }
 
-// Rounds to nearest, ties to even; a NaN stays one.
+// Rounded to the upper half of its bits, to nearest, ties to even; a NaN stays one. The lower half is to be left out.
+inline Bits upper_half(Vec v) {
+    const Bits bits = (Bits)v, rounded = bits + 0x7fff + ((bits >> 16) & 1);
+    return v == v ? rounded : Bits{} + 0x7fc00000u;
+}
+
 inline void store(Bf16* to, Vec v) {
 #ifdef __AVX512BF16__
     __m256bh rounded = _mm512_cvtneps_pbh((__m512)v);
     std::memcpy(to, &rounded, sizeof rounded);
 #else
-    Bits bits = (Bits)v;
-    Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    rounded = (v == v) ? rounded : Bits{} + 0x7fc0u;
-    Halves h = __builtin_convertvector(rounded, Halves);
+    Halves h = __builtin_convertvector(upper_half(v) >> 16, Halves);
     std::memcpy(to, &h, sizeof h);
 #endif
 }
