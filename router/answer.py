@@ -43,8 +43,10 @@ class Answer:
         """
         choice, _, token_id, scores, finish = token
         token_ids = (token_id,)
-        text = "" if finish is FinishReason.STOP else self._detokenizer.feed(token_ids)
-        if finish is not None:
+        if finish is None:
+            text = self._detokenizer.feed(token_ids)
+        else:
+            text = "" if finish is FinishReason.STOP else self._detokenizer.feed(token_ids)
             text += self._detokenizer.flush()
         if self._stop is not None:
             text, finish = self._read(self._stop, text, token)

@@ -50,6 +50,8 @@ from router.timeline import Summary, Timeline
 from router.validate import Request
 
 T = TypeVar("T")
+ATTACHING, DECODE = RequestState.ATTACHING, Role.DECODE
+"""Looked up once: a class of names finds one of them slowly, and these two are asked for with every token."""
 HOPELESS = 2.0
 """A queue predicted to take so many times what is left until the deadline."""
 
@@ -226,9 +228,9 @@ class Dispatch:
         try:
             if isinstance(event, Tokens):  # most events by far
                 run, now = self._run, time.monotonic()
-                if run.state is RequestState.ATTACHING and id == run.attempt.id:
+                if run.state is ATTACHING and id == run.attempt.id:
                     self._join(now)
-                self._deliver(id, Role.DECODE, event.tokens, now)
+                self._deliver(id, DECODE, event.tokens, now)
             else:
                 self._take(id, event)
         except Exception as bug:  # noqa: BLE001 - raised again by whoever reads the relay
