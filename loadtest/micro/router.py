@@ -28,7 +28,7 @@ from loadtest.shapes import random_model
 MODELS = Path(".baton/shapes")
 NUM_STREAMS, BEAT_MS = 16, 10
 WINDOW_S = 2.5
-NUM_ROUNDS = 5
+NUM_ROUNDS = 9
 ANSWER_TOKENS = 8000
 READY_S, RETRY_S = 60.0, 0.3
 _SCHEDULED = 2
