@@ -12,8 +12,7 @@ from common.types.ids import Role
 from common.types.show import shared_flags
 
 CORES_PER_REST = 16
-PREFILL_NICE = 10
-"""Of a core that others want all the time it still gets a tenth."""
+PREFILL_NICE = 20  # last of all: common/engine/back_seat.py says what keeps it from starving
 ROUTER_STAGE, WORKER_STAGE = 0, 1
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 

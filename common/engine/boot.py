@@ -5,6 +5,7 @@ Owns the order and what it takes from the configuration. Knows nothing of networ
 
 import gc
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
@@ -14,6 +15,7 @@ from time import perf_counter
 import torch
 
 from common.cache.storage import KVStorage
+from common.engine.back_seat import BackSeat
 from common.engine.device_ground import DeviceGround, cuda_ground
 from common.engine.gate import Gate
 from common.engine.limits import Limits
@@ -54,6 +56,7 @@ class Engine:
     storage: KVStorage
     loop: EngineLoop
     gate: Gate
+    seat: BackSeat
 
     def close(self) -> None:
         """Ends the thread after its step and gives the pool back. Transports must have let go of the pool before."""
@@ -128,16 +131,19 @@ def boot(
     tables = BlockTables.create(num_blocks, layout.block_tokens, config.cache_key.encode(), fingerprint)
 
     def prepare() -> None:
-        settle_thread(cores, config.threads or len(cores) or machine.num_cores, config.nice)
+        others = seat.threads() - {threading.get_native_id()}
+        settle_thread(cores, config.threads or len(cores) or machine.num_cores)
         if ground is not None:
             ground.open(decoder, storage, limits, masks)
         began = perf_counter()
         scheduler.learn(*warm_up(runner.run, limits, layout, num_blocks))
+        seat.take(others)
         # what start-up made stays for good: without this, a full collection stops a step for tens of milliseconds
         gc.collect()
         gc.freeze()
         voice.say(f"warm-up: {(perf_counter() - began) * 1000:.0f} ms on {torch.get_num_threads()} threads")
 
+    seat = BackSeat(config.nice)
     scheduler = make_scheduler(limits, tables, layout)
     settle = ground.settle if ground else (lambda: None)
     alone = bool(cores) and not {*cores} & {*beside}
@@ -150,7 +156,7 @@ def boot(
         storage.close()
         raise
     gate = Gate(loop.post, compiler, on_events, on_crash)
-    return Engine(model, fingerprint, layout, limits, storage, loop, gate)
+    return Engine(model, fingerprint, layout, limits, storage, loop, gate, seat)
 
 
 def _load_compiler(folder: Path, model: ModelConfig, say: Callable[[str], None]) -> Compiler | None:

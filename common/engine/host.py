@@ -74,12 +74,15 @@ class Host:
         clock: Callable[[], float] = time.monotonic,
         totals: Callable[[], StepTotals] = StepTotals,
         device: Callable[[], DeviceLoad | None] = lambda: None,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
+        """`look` is called before each report, once a second."""
         self._config = config
         self.dial = Dial()
         self._clock = clock
         self._totals = totals
         self._device = device
+        self._look = look
         self._most_quarantined = config.timeouts.quarantine_share * num_blocks
         self._crowded_since: float | None = None
         self._restart = restart
@@ -170,6 +173,7 @@ class Host:
 
     def report(self) -> Load:
         """The load as any router is told, without hashes."""
+        self._look()
         self._check_quarantine(self._load().num_quarantined_blocks)
         return self.figures()
 

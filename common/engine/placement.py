@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import os
-import threading
 from collections.abc import Callable
 
 import torch
@@ -40,13 +39,7 @@ class Aside:
                 os.sched_setaffinity(0, self._elsewhere if self._busy() else self._everywhere)
 
 
-def settle_thread(cores: tuple[int, ...], num_threads: int, nice: int = 0) -> None:
-    """Moves the calling thread, and the threads torch starts for it from now on, to these cores; all when empty.
-
-    With `nice` they step back behind others that want the same cores, as processes of that niceness do.
-    """
+def settle_thread(cores: tuple[int, ...], num_threads: int) -> None:
+    """Moves the calling thread, and the threads torch starts for it from now on, to these cores; all when empty."""
     keep_to(cores)
-    own = threading.get_native_id()
-    if nice > os.getpriority(os.PRIO_PROCESS, own):  # only a privileged one may come forward
-        os.setpriority(os.PRIO_PROCESS, own, nice)
     torch.set_num_threads(num_threads)

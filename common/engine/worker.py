@@ -102,6 +102,7 @@ class Worker:
                 worker.restart,
                 totals=worker.engine.loop.totals,
                 device=worker.device_load,
+                look=worker.engine.seat.look,
             )
             if config.metrics:
                 check_exposed(config.metrics, expose=config.expose)

@@ -102,7 +102,10 @@ class WorkerConfig:
     cores: str = field(default="", metadata=about("cores to compute on, such as 0,1 or 0-3; all when empty", "LIST"))
     loop_cores: str = field(default="", metadata=about("cores for all that does not compute; all when empty", "LIST"))
     nice: int = field(
-        default=0, metadata=about("how far computing steps back behind others on its cores", "N", least=0, most=19)
+        default=0,
+        metadata=about(
+            "how far computing steps back behind others on its cores; 20 is last of all", "N", least=0, most=20
+        ),
     )
     cache_key: str = field(
         default="", repr=False, metadata=about("key of the prefix hashes, the same in the whole fleet", secret=True)

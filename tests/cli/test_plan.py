@@ -53,7 +53,7 @@ def test_workers_get_cores_of_their_own_when_there_are_enough() -> None:
 
 def test_with_few_cores_all_else_shares_those_of_prefill_which_steps_back() -> None:
     router, prefill, decode = plan(UpConfig(model="m"), [0, 1], {})
-    assert (worker(prefill).cores, worker(prefill).loop_cores, worker(prefill).nice) == ("0", "0", 10)
+    assert (worker(prefill).cores, worker(prefill).loop_cores, worker(prefill).nice) == ("0", "0", 20)
     assert (worker(decode).cores, worker(decode).loop_cores, worker(decode).nice) == ("1", "0", 0)
     assert resolve(RouterConfig, router.argv[3:], {}, {}).cores == "0"
     _, first, second, decode = plan(UpConfig(model="m", prefill=2), [0, 1, 2, 3], {})

@@ -34,28 +34,6 @@ def test_a_core_that_is_not_there() -> None:
         settle_thread((99999,), 1)
 
 
-def test_stepping_back_is_for_the_calling_thread_and_those_it_starts() -> None:
-    seen: list[int] = []
-
-    def ask() -> None:
-        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-
-    def run() -> None:
-        settle_thread((), torch.get_num_threads(), nice=19)
-        settle_thread((), torch.get_num_threads(), nice=1)
-        ask()
-        child = threading.Thread(target=ask)
-        child.start()
-        child.join()
-
-    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    assert seen == [19, 19]
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
-
-
 def test_giving_way_asks_the_system_and_lets_go_of_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     """The library is one whose calls run without the interpreter's lock."""
     assert type(placement._libc) is ctypes.CDLL
