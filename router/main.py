@@ -5,7 +5,6 @@ import gc
 import logging
 
 from common.net.process import run
-from common.obs.cores import keep_to, parse_cores
 from common.obs.phases import Phases
 from common.types.config import RouterConfig
 from router.router import Router
@@ -20,7 +19,6 @@ def main() -> int:
 
 
 async def _serve(config: RouterConfig, phases: Phases, stop: asyncio.Event) -> None:
-    keep_to(parse_cores(config.cores))
     router = await Router.start(config, phases.begin, phases.say)
     gc.freeze()  # what start-up made stays: nothing of it needs to be looked through again between two tokens
     http = f", OpenAI clients on http://{router.http_address}" if router.http_address else ""

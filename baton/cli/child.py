@@ -20,12 +20,16 @@ NUM_LAST_LINES = 20
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """What to run under which name, in whose environment (None is ours). A lower `stage` is stopped first."""
+    """What to run under which name, in whose environment (None is ours), on which cores (ours if none is named).
+
+    A lower `stage` is stopped first.
+    """
 
     name: str
     argv: tuple[str, ...]
     stage: int = 0
     environment: Mapping[str, str] | None = field(default=None, repr=False)
+    cores: tuple[int, ...] = ()
 
 
 class Child:
@@ -44,6 +48,7 @@ class Child:
             "-IS",
             str(TETHER),
             str(os.getpid()),
+            ",".join(map(str, spec.cores)),
             *spec.argv,
             stdin=DEVNULL,
             stdout=PIPE,

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
 from baton.cli.child import ChildSpec
@@ -23,8 +23,8 @@ def plan(config: UpConfig, cores: Sequence[int], environment: Mapping[str, str])
     devices = list(islice(cycle(config.devices), len(roles)))
     on_host = all(device == CPU for device in devices)
     seats = seat(cores, config.prefill, config.decode, on_host) if config.pin else Seats()
-    router = [*shared_flags(config, RouterConfig), *_cores_flag("cores", seats.rest)]
-    specs = [_spec("router", "router", router, ROUTER_STAGE, environment)]
+    router = _spec("router", "router", shared_flags(config, RouterConfig), ROUTER_STAGE, environment)
+    specs = [replace(router, cores=seats.rest)]
     for place, role in enumerate(roles):
         number = place if role is Role.PREFILL else place - config.prefill
         name = f"{role.value}-{number}"

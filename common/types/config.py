@@ -57,7 +57,6 @@ class RouterConfig:
     cache_key: str = field(
         default="", repr=False, metadata=about("key of the prefix hashes, the same in the whole fleet", secret=True)
     )
-    cores: str = field(default="", metadata=about("cores to run on, such as 0,1 or 0-3; all when empty", "LIST"))
     log_format: str = field(default="text", metadata=about("of the log", choices=LOG_FORMATS))
     timeouts: Timeouts = field(
         default=Timeouts(), metadata=about("time-outs and goals; -s are seconds, -ms milliseconds")
@@ -103,9 +102,7 @@ class WorkerConfig:
     loop_cores: str = field(default="", metadata=about("cores for all that does not compute; all when empty", "LIST"))
     nice: int = field(
         default=0,
-        metadata=about(
-            "how far computing steps back behind others on its cores; 20 is last of all", "N", least=0, most=20
-        ),
+        metadata=about("how far computing steps back on its cores, 20 behind all others", "N", least=0, most=20),
     )
     cache_key: str = field(
         default="", repr=False, metadata=about("key of the prefix hashes, the same in the whole fleet", secret=True)
@@ -148,9 +145,7 @@ class UpConfig:
     kv_dtype: str = field(default="auto", metadata=about("of KV, on a GPU", "TYPE", choices=KV_DTYPES))
     kv_memory: int = field(default=0, metadata=about("memory for KV blocks of each worker, such as 2GiB", size=True))
     threads: int = field(default=0, metadata=about("threads of each worker; 0 shares the cores out", "N", least=0))
-    pin: bool = field(
-        default=True, metadata=about("each worker gets cores of its own if they suffice, the rest what is left")
-    )
+    pin: bool = field(default=True, metadata=about("each worker gets cores of its own if they suffice"))
     ttft_goal_ms: float = field(
         default=TTFT_GOAL_MS, metadata=about("wanted time to the first token; 0 is none", "MS", least=0)
     )

@@ -47,7 +47,7 @@ def test_workers_get_cores_of_their_own_when_there_are_enough() -> None:
     router, prefill, decode = plan(UpConfig(model="m"), [0, 1, 2, 3, 4], {})
     assert (worker(prefill).cores, worker(prefill).threads) == ("1,2", 2)
     assert (worker(decode).cores, worker(decode).threads) == ("3,4", 2)
-    assert resolve(RouterConfig, router.argv[3:], {}, {}).cores == "0"
+    assert router.cores == (0,)
     assert [(worker(spec).loop_cores, worker(spec).nice) for spec in (prefill, decode)] == [("0", 0), ("0", 0)]
 
 
@@ -55,7 +55,7 @@ def test_with_few_cores_all_else_shares_those_of_prefill_which_steps_back() -> N
     router, prefill, decode = plan(UpConfig(model="m"), [0, 1], {})
     assert (worker(prefill).cores, worker(prefill).loop_cores, worker(prefill).nice) == ("0", "0", 20)
     assert (worker(decode).cores, worker(decode).loop_cores, worker(decode).nice) == ("1", "0", 0)
-    assert resolve(RouterConfig, router.argv[3:], {}, {}).cores == "0"
+    assert router.cores == (0,)
     _, first, second, decode = plan(UpConfig(model="m", prefill=2), [0, 1, 2, 3], {})
     assert [worker(spec).cores for spec in (first, second, decode)] == ["0,1", "2", "3"]
     assert worker(decode).loop_cores == "0,1,2"
@@ -64,7 +64,7 @@ def test_with_few_cores_all_else_shares_those_of_prefill_which_steps_back() -> N
 def test_a_worker_that_drives_a_device_does_not_step_back() -> None:
     router, prefill, decode = plan(UpConfig(model="m", devices=("cuda:0", "cuda:1")), [0, 1], {})
     assert (worker(prefill).nice, worker(prefill).loop_cores, worker(decode).loop_cores) == (0, "", "")
-    assert resolve(RouterConfig, router.argv[3:], {}, {}).cores == ""
+    assert router.cores == ()
 
 
 def test_no_core_is_left_out_and_none_of_decode_is_shared() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from baton.cli.child import ChildSpec, how_it_ended
+from baton.cli.child import Child, ChildSpec, how_it_ended
 from baton.cli.supervisor import Pauses, Supervisor
 
 WAITS = "import signal, sys; print('up', flush=True); signal.sigwait([signal.SIGTERM]); print('bye', flush=True)"
@@ -197,3 +197,13 @@ def test_ends_in_words() -> None:
     assert how_it_ended(0) == "exit code 0"
     assert how_it_ended(-9) == "killed by SIGKILL"
     assert how_it_ended(-99) == "killed by signal 99"
+
+
+async def test_a_child_runs_on_the_cores_it_was_given() -> None:
+    core, heard = max(os.sched_getaffinity(0)), list[str]()
+    code = "import os, sys; sys.stdin.read(); print(sorted(os.sched_getaffinity(0)))"
+    child = await Child.start(
+        ChildSpec("c", (sys.executable, "-c", code), cores=(core,)), lambda _, line: heard.append(line)
+    )
+    assert await child.wait() == 0
+    assert heard == [str([core])]
