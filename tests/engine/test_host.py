@@ -57,7 +57,13 @@ class Stage:
         self.side = Idle()
         config = WorkerConfig(model="", timeouts=replace(Timeouts(), quarantine_share=share))
         self.now = 0.0
-        self.host = Host(config, self.side, lambda: self.load, NUM_BLOCKS, self.reasons.append, lambda: self.now)
+        self.num_looks = 0
+        self.host = Host(
+            config, self.side, lambda: self.load, NUM_BLOCKS, self.reasons.append, lambda: self.now, look=self.look
+        )
+
+    def look(self) -> None:
+        self.num_looks += 1
 
 
 async def test_the_load_is_told_as_the_engine_has_it() -> None:
@@ -69,6 +75,14 @@ async def test_the_load_is_told_as_the_engine_has_it() -> None:
     assert report.fetches.num_checksum_failures == 1
     assert not report.draining
     assert not report.drained
+
+
+async def test_a_look_at_the_engine_s_threads_comes_before_each_report() -> None:
+    stage = Stage()
+    assert stage.num_looks == 0
+    stage.host.report()
+    stage.host.report()
+    assert stage.num_looks == 2
 
 
 async def test_a_drained_worker_says_so_and_a_resumed_one_takes_it_back() -> None:

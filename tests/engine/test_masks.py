@@ -1,5 +1,6 @@
 """Masks of a step: what each row may say next, wherever its answer was begun."""
 
+import os
 import threading
 
 import pytest
@@ -28,6 +29,21 @@ def test_a_growing_answer_is_followed_and_others_are_forgotten() -> None:
     assert list(masks._guides) == [(row(WORD).id, 0)]
     masks.begin([row(None)])
     assert masks._guides == {}
+
+
+def test_its_thread_keeps_to_its_own_cores_wherever_it_was_started() -> None:
+    core, seen = max(os.sched_getaffinity(0)), list[set[int]]()
+
+    def run() -> None:
+        os.sched_setaffinity(0, {core})  # as an engine's thread does
+        masks = Masks(compiler(), cores=tuple(before))
+        seen.append(masks._beside.submit(os.sched_getaffinity, 0).result())
+
+    before = os.sched_getaffinity(0)
+    engine = threading.Thread(target=run)
+    engine.start()
+    engine.join()
+    assert seen == [before]
 
 
 def test_another_worker_or_attempt_replays_what_was_said() -> None:
