@@ -47,10 +47,10 @@ class HttpTarget:
             async with asyncio.timeout(ASK_S):
                 status = await self._ask(self._head("GET", self._models_path, 0), body.extend)
             models = json.loads(bytes(body))["data"] if status == 200 else []
-            return Served(str(models[0]["id"]))
+            return Served(str(models[0]["id"]), ready=models[0].get("ready") is not False)
         except (OSError, Lost, Malformed, TimeoutError) as error:
             raise Unavailable(f"{self._name} does not answer", "served") from error
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             fix = "Name the model: --model-id"
             raise ConfigError(f"{self._name} has no list of models at {self._models_path}", fix) from error
 

@@ -8,10 +8,11 @@ from loadtest.bench.record import Planned, Record
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the server says of itself; a vocabulary of 0 is not known."""
+    """What the server says of itself; a vocabulary of 0 is not known. Most that are not ready say nothing at all."""
 
     model_id: str
     vocab_size: int = 0
+    ready: bool = True
 
 
 class Target(Protocol):

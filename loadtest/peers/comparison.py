@@ -66,7 +66,8 @@ class Comparison:
         await self._server(turn, "baton", lambda: baton_apart(model, front=front), good)
         await self._server(turn, "baton", lambda: baton_apart(model, front="http"), self._refereed())
         steady = self._chosen({"C6": loads.undisturbed})
-        await self._server(turn, "baton", lambda: baton_apart(model, mode="handoff", front=front), steady)
+        for each in ("grpc", "http"):
+            await self._server(turn, "baton", partial(baton_apart, model, mode="handoff", front=each), steady)
 
     async def _vllm(self, turn: int) -> None:
         vllm = self.peers.vllm

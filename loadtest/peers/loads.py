@@ -36,13 +36,14 @@ class Sizes:
     rates: tuple[float, ...] = (1.0, 2.0, 3.0)
     rate_s: float = 30.0
     stream_tokens: int = 500
+    stream_rounds: int = 2
     arrival_rate: float = 1.5
     starts: int = 3
     vocab: int = 30_000
 
 
 WHOLE = Sizes()
-QUICK = Sizes(1, {1: 2, 8: 1, 32: 1}, 3, (2.0,), 15.0, 400, 1.5, 1)
+QUICK = Sizes(1, {1: 2, 8: 1, 32: 1}, 3, (2.0,), 15.0, 400, 1, 1.5, 1)
 
 
 async def decoding(server: Server, side: str, turn: int, sizes: Sizes) -> AsyncIterator[Sample]:
@@ -97,26 +98,33 @@ async def keeping_goals(server: Server, side: str, turn: int, sizes: Sizes) -> A
 
 async def undisturbed(server: Server, side: str, turn: int, sizes: Sizes) -> AsyncIterator[Sample]:
     """Pauses of running streams while other prompts arrive, over their pauses while none does."""
-    idle = await _streams(server, sizes, _seed(turn, 6000))
-    yield Sample("ITL idle p50", side, turn, idle, "ms")
+    for place in range(sizes.stream_rounds):
+        async for sample in _undisturbed(server, side, turn, place, sizes):
+            yield sample
+
+
+async def _undisturbed(server: Server, side: str, turn: int, place: int, sizes: Sizes) -> AsyncIterator[Sample]:
+    front = "HTTP" if "://" in server.target else "gRPC"
+    idle = await _streams(server, sizes, _seed(turn, 6000 + place))
+    yield Sample(f"ITL idle p50, {front}", side, turn, idle, "ms")
     arrival_s = sizes.stream_tokens * max(idle, 5.0) / 1000 * 4 + 2 * HEAD_START_S
     others = asyncio.create_task(
         bench(
             server, arrival_s + 90, _plain(), rate=sizes.arrival_rate, duration_s=arrival_s, input_tokens=PROMPT,
-            output_tokens=8, warm_up=0, vocab_size=sizes.vocab, seed=_seed(turn, 8000),
+            output_tokens=8, warm_up=0, vocab_size=sizes.vocab, seed=_seed(turn, 8000 + place),
         )
     )  # fmt: skip
     try:
         await asyncio.sleep(HEAD_START_S)
-        busy = await _streams(server, sizes, _seed(turn, 7000), share=99.0)
+        busy = await _streams(server, sizes, _seed(turn, 7000 + place), share=99.0)
         covered = not others.done()
     finally:
         others.cancel()
         await asyncio.wait([others])
     if not covered:
         raise ValueError("prompts had ceased to arrive before the streams ended")
-    yield Sample("ITL busy p99", side, turn, busy, "ms")
-    yield Sample("ITL busy / idle", side, turn, busy / idle, "")
+    yield Sample(f"ITL busy p99, {front}", side, turn, busy, "ms")
+    yield Sample(f"ITL busy / idle, {front}", side, turn, busy / idle, "")
 
 
 async def _streams(server: Server, sizes: Sizes, seed: int, share: float = 50.0) -> float:

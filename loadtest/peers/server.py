@@ -80,15 +80,18 @@ async def _serves(server: Server) -> None:
             async for serving in changes:
                 if serving:
                     return
-    while True:
-        target = HttpTarget(server.target, "completions", Asking())
-        try:
-            await target.served()
-            return
-        except BatonError:
-            await asyncio.sleep(READY_PAUSE_S)
-        finally:
-            await target.close()
+    while not await _answers(server):
+        await asyncio.sleep(READY_PAUSE_S)
+
+
+async def _answers(server: Server) -> bool:
+    target = HttpTarget(server.target, "completions", Asking())
+    try:
+        return (await target.served()).ready
+    except BatonError:
+        return False
+    finally:
+        await target.close()
 
 
 async def _end(child: Child, end_s: float) -> None:

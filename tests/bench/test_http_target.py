@@ -153,6 +153,12 @@ async def test_nobody_there() -> None:
         await target.served()
 
 
+async def test_a_server_may_say_that_it_is_not_ready() -> None:
+    models = b'{"data": [{"id": "m-1", "ready": false}]}'
+    async with target_of(ScriptedHttp([whole("200 OK", models)])) as target:
+        assert await target.served() == Served("m-1", ready=False)
+
+
 async def test_the_servers_first_model_is_taken_unless_one_is_named() -> None:
     server = ScriptedHttp([whole("200 OK", MODELS)])
     async with target_of(server) as target:
@@ -163,7 +169,7 @@ async def test_the_servers_first_model_is_taken_unless_one_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [whole("404 Not Found", b"{}"), whole("200 OK", b'{"data": []}'), whole("200 OK", b"x")]
+    "answer", [whole("404 Not Found", b"{}"), whole("200 OK", b'{"data": []}'), whole("200 OK", b"x"), whole("200 OK", b'{"data": ["m"]}')]
 )
 async def test_a_server_without_a_list_of_models(answer: bytes) -> None:
     async with target_of(ScriptedHttp([answer])) as target:

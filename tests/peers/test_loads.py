@@ -130,9 +130,9 @@ async def test_a_rate_that_fails_leaves_the_best_before_it(bench: FakeBench) -> 
 async def test_streams_are_compared_with_themselves(bench: FakeBench) -> None:
     samples = [sample async for sample in loads.undisturbed(SERVER, "baton", 0, QUICK)]
     assert {sample.case: round(sample.value, 6) for sample in samples} == {
-        "ITL idle p50": 10.0,
-        "ITL busy p99": 10.0,
-        "ITL busy / idle": 1.0,
+        "ITL idle p50, gRPC": 10.0,
+        "ITL busy p99, gRPC": 10.0,
+        "ITL busy / idle, gRPC": 1.0,
     }
     assert bench.arriving.is_set()
 
@@ -142,7 +142,15 @@ async def test_streams_that_were_left_alone_say_nothing(bench: FakeBench) -> Non
     told: list[Sample] = []
     with pytest.raises(ValueError, match="ceased to arrive"):
         await hear(loads.undisturbed(SERVER, "baton", 0, QUICK), told)
-    assert [sample.case for sample in told] == ["ITL idle p50"]
+    assert [sample.case for sample in told] == ["ITL idle p50, gRPC"]
+
+
+async def test_streams_are_watched_in_rounds_that_share_no_prompt(bench: FakeBench) -> None:
+    server = replace(SERVER, target="http://127.0.0.1:1")
+    samples = [sample async for sample in loads.undisturbed(server, "vllm", 0, replace(QUICK, stream_rounds=3))]
+    assert [sample.case for sample in samples].count("ITL busy / idle, HTTP") == 3
+    seeds = [asked["seed"] for asked in bench.asked]
+    assert len(set(seeds)) == len(seeds) == 9
 
 
 async def test_both_sides_get_the_same_prompts_and_no_two_loads_of_a_turn_do(bench: FakeBench) -> None:

@@ -28,6 +28,10 @@ class Answer(http.server.BaseHTTPRequestHandler):
 print("listening", flush=True)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
+LATE = ANSWERS.replace(
+    """body = b'{"data": [{"id": "m"}]}'""",
+    """body = b'{"data": [{"id": "m", "ready": %s}]}' % (b"false" if Answer.asked < 2 else b"true"); Answer.asked += 1""",
+).replace("print(", "Answer.asked = 0; print(")
 
 
 def server(code: str) -> Server:
@@ -44,6 +48,12 @@ async def test_a_server_is_awaited_measured_and_ended(tmp_path: Path) -> None:
     assert "listening" in log.read_text()
     with pytest.raises(OSError, match="Connect"):
         await asyncio.open_connection("127.0.0.1", int(up.target.rpartition(":")[2]))
+
+
+async def test_one_that_says_it_is_not_ready_is_asked_again(tmp_path: Path) -> None:
+    async with running(server(LATE), tmp_path / "log"):
+        pass
+    assert (tmp_path / "log").read_text().count("GET /v1/models") == 3
 
 
 async def test_one_that_ends_at_once_says_why(tmp_path: Path) -> None:
