@@ -76,6 +76,11 @@ class Masks:
         self._coming = self._beside.submit(self._fill, rows, may_ask) if self._turns else None
 
     @property
+    def coming(self) -> bool:
+        """Whether any row of the step that was begun is constrained."""
+        return self._coming is not None
+
+    @property
     def early(self) -> StepMasks | None:
         """What `collect` will return, if that is known by now."""
         return self._coming.result() if self._coming is not None and self._coming.done() else None

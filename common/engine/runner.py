@@ -58,6 +58,11 @@ class Runner:
         if not scored:
             batch = batch if drawn_from is None else replace(batch, wanted=drawn_from)
         launched = perf_counter()
+        if works and not (scored or plan.final_blocks or self._sampler.awaits_masks):
+            found = self._decoder.forward_ranked(batch, self._storage.tensor)
+            kernel_s = perf_counter() - launched
+            chosen = self._sampler.choose(found, places, plan.rows)
+            return StepResult(chosen, perf_counter() - began, kernel_s=kernel_s)
         hidden = self._decoder.forward(batch, self._storage.tensor)
         computed = perf_counter()
         checksums = tuple([self._checksum(block) for block in plan.final_blocks])

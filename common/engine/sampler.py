@@ -49,6 +49,11 @@ class Sampler:
         if self._masks is not None:
             self._masks.begin(rows, may_ask=True)
 
+    @property
+    def awaits_masks(self) -> bool:
+        """Since `begin`: whether the logits have to wait for what `masks` says of them."""
+        return self._masks is not None and self._masks.coming
+
     def masks(self) -> RowMasks | None:
         """Called between the forward pass and the logits: what the best entries of some of them have to respect."""
         return None if self._bound is None else self._bound.masks()

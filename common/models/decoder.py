@@ -92,6 +92,12 @@ class Decoder:
             hidden = kernels.add_rms_norm(hidden, residual, next_norms[index], eps)
         return hidden if batch.wanted is None else hidden[batch.wanted]
 
+    def forward_ranked(self, batch: Batch, kv: torch.Tensor) -> Logits:
+        """`forward` and `ranked` at once, for who needs nothing that lies between them."""
+        if self._native is not None:
+            return self._native.forward_ranked(batch, kv)
+        return self.ranked(self._forward(batch, kv))
+
     def logits(self, hidden_rows: torch.Tensor) -> torch.Tensor:
         """`[R, hidden_size] -> [R, vocab_size]` float32, for rows of what `forward` returned."""
         if self._native is not None:

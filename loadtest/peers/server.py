@@ -80,18 +80,16 @@ async def _serves(server: Server) -> None:
             async for serving in changes:
                 if serving:
                     return
-    while not await _answers(server):
+    while True:
+        target = HttpTarget(server.target, "completions", Asking())
+        try:
+            if (await target.served()).ready:
+                return
+        except BatonError:
+            pass  # it is not there yet
+        finally:
+            await target.close()
         await asyncio.sleep(READY_PAUSE_S)
-
-
-async def _answers(server: Server) -> bool:
-    target = HttpTarget(server.target, "completions", Asking())
-    try:
-        return (await target.served()).ready
-    except BatonError:
-        return False
-    finally:
-        await target.close()
 
 
 async def _end(child: Child, end_s: float) -> None:

@@ -169,7 +169,13 @@ async def test_the_servers_first_model_is_taken_unless_one_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [whole("404 Not Found", b"{}"), whole("200 OK", b'{"data": []}'), whole("200 OK", b"x"), whole("200 OK", b'{"data": ["m"]}')]
+    "answer",
+    [
+        whole("404 Not Found", b"{}"),
+        whole("200 OK", b'{"data": []}'),
+        whole("200 OK", b"x"),
+        whole("200 OK", b'{"data": ["m"]}'),
+    ],
 )
 async def test_a_server_without_a_list_of_models(answer: bytes) -> None:
     async with target_of(ScriptedHttp([answer])) as target:

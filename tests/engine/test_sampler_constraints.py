@@ -127,6 +127,20 @@ def test_the_end_of_a_constraint_ends_the_choice_and_a_failure_says_why() -> Non
     assert isinstance(nothing_to_choose(Sampling()), InvalidRequest)
 
 
+def test_logits_wait_for_masks_only_in_steps_with_a_constrained_row() -> None:
+    free, bound = row(None, name="free"), row(WORD)
+    sampler = Sampler(Masks(compiler()))
+    waits = []
+    for rows in ([free], [free, bound], [bound], [free]):
+        sampler.begin(rows)
+        waits.append(sampler.awaits_masks)
+        sampler.choose(Logits.of(logits_of(len(rows))), range(len(rows)), rows)
+    assert waits == [False, True, True, False]
+    without = Sampler()
+    without.begin([bound])
+    assert not without.awaits_masks
+
+
 def test_words_of_a_mask_cover_the_logits() -> None:
     masks = Masks(compiler())
     masks.begin([row(WORD)])

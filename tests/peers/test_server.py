@@ -30,7 +30,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_f
 """
 LATE = ANSWERS.replace(
     """body = b'{"data": [{"id": "m"}]}'""",
-    """body = b'{"data": [{"id": "m", "ready": %s}]}' % (b"false" if Answer.asked < 2 else b"true"); Answer.asked += 1""",
+    """Answer.asked += 1; body = b'{"data": [{"id": "m", "ready": %s}]}' % (b"false", b"true")[Answer.asked > 2]""",
 ).replace("print(", "Answer.asked = 0; print(")
 
 

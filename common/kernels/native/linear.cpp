@@ -59,8 +59,6 @@ struct Logits {
     }
 };
 
-// `best` and `peaks` may be null; otherwise they get the column and the value of each row's highest entry. A row may then
-// have a mask: entries with a 0 in it become minus infinity.
 template <class W>
 void product(Team& team, const void* left, int64_t stride, int64_t rows, const Linear& weight, float* out,
              int64_t* best, float* peaks, const uint32_t* const* masks) {
@@ -96,7 +94,6 @@ void baton_pack(int64_t dtype, const void* weight, const baton::Linear* shape, v
         pack((const Fp16*)weight, *shape, (Fp16*)panels);
 }
 
-// out[rows][columns] = left[rows][depth] x weight; not for paired weights. `best`, `peaks` and `masks` as for a product.
 void baton_linear(baton::Team* team, int64_t dtype, const void* left, int64_t stride, int64_t rows,
                   const baton::Linear* weight, float* out, int64_t* best, float* peaks,
                   const uint32_t* const* masks) {

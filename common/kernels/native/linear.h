@@ -87,3 +87,13 @@ void linear(Team& team, int member, const A* left, int64_t stride, int64_t rows,
 }
 
 }  // namespace baton
+
+extern "C" {
+
+// out[rows][columns] = left[rows][depth] x weight; not for paired weights. `best` and `peaks` may be null; otherwise they
+// get the column and the value of each row's highest entry, and a row may have a mask: entries with a 0 in it become
+// minus infinity.
+void baton_linear(baton::Team* team, int64_t dtype, const void* left, int64_t stride, int64_t rows,
+                  const baton::Linear* weight, float* out, int64_t* best, float* peaks,
+                  const uint32_t* const* masks);
+}

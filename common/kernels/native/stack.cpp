@@ -235,11 +235,15 @@ baton::Stack* baton_stack_new(const baton::Model* model) {
 
 void baton_stack_free(baton::Stack* stack) { delete stack; }
 
-// 0, or 1 when the batch names a token, position or block that there is not; then nothing was done.
+// 0, or 1 when the batch names a token, position or block that there is not; then nothing was done. With a head, the
+// logits of what came out follow at once.
 int baton_stack_forward(baton::Stack* stack, baton::Team* team, const baton::Batch* batch, const baton::Pool* pool,
-                        void* out) {
-    if (baton::outside(*batch, stack->model, *pool)) return 1;
+                        void* out, const baton::Linear* head, float* logits, int64_t* best, float* peaks) {
+    const baton::Model& model = stack->model;
+    if (baton::outside(*batch, model, *pool)) return 1;
     stack->forward(*team, *batch, *pool, out);
+    if (head)
+        baton_linear(team, model.dtype, out, model.hidden, batch->num_wanted, head, logits, best, peaks, nullptr);
     return 0;
 }
 }

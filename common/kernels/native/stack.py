@@ -69,10 +69,12 @@ class StackShape:
 
 
 class Ranking:
-    """Where a product leaves logits and the best of each row."""
+    """Where a product leaves logits and the best of each row, and room for the rows it begins with."""
 
-    def __init__(self, num_rows: int, vocab: int) -> None:
+    def __init__(self, num_rows: int, vocab: int, hidden: int, hidden_dtype: torch.dtype) -> None:
         values = torch.empty(num_rows, vocab)
+        self._rows = torch.empty(num_rows, hidden, dtype=hidden_dtype)
+        self.rows_pointer = self._rows.data_ptr()
         best, peaks = np.empty(num_rows, dtype=np.int64), np.empty(num_rows, dtype=np.float32)
         self.num_rows = num_rows
         self.logits = Logits(values, best, peaks)
@@ -135,11 +137,22 @@ class NativeStack:
         self._hidden, self._vocab = embedding.shape[1], embedding.shape[0]
         self._kv: weakref.ref[torch.Tensor] | None = None
         self._batch: Batch | None = None
-        self._ranking = Ranking(0, self._vocab)
+        self._ranking = self._room(0)
         weakref.finalize(self, library.baton_stack_free, self._pointer).atexit = False  # as in `team.py`
 
     def forward(self, batch: Batch, kv: torch.Tensor) -> torch.Tensor:
         """`[R, hidden_size]`, the wanted rows, normed: bfloat16 for such weights, otherwise float32."""
+        out = torch.empty(batch.num_wanted, self._hidden, dtype=self._hidden_dtype)
+        self._run(batch, kv, out.data_ptr(), None, None, None, None)
+        return out
+
+    def forward_ranked(self, batch: Batch, kv: torch.Tensor) -> Logits:
+        """Both in one call, in memory that the next one uses again."""
+        to = self._ranking = self._ranking_of(batch.num_wanted)
+        self._run(batch, kv, to.rows_pointer, byref(self._head), *to.pointers)
+        return to.logits
+
+    def _run(self, batch: Batch, kv: torch.Tensor, *to: object) -> None:
         if self._kv is None or kv is not self._kv():
             if kv.dtype != self._dtype:
                 raise ValueError("the pool has another dtype than the weights")
@@ -147,22 +160,26 @@ class NativeStack:
         if self._batch is None or not _same_tensors(batch, self._batch):
             self._step = step_of(batch)
         self._batch = batch
-        out = torch.empty(batch.num_wanted, self._hidden, dtype=self._hidden_dtype)
         if self._library.baton_stack_forward(
-            self._pointer, self._team.pointer(), byref(self._step), byref(self._pool), out.data_ptr()
+            self._pointer, self._team.pointer(), byref(self._step), byref(self._pool), *to
         ):
             raise IndexError("the batch names a token, a position, a row or a block that does not exist")
-        return out
 
     def logits(self, rows: torch.Tensor) -> Logits:
         """`[R, hidden_size] -> [R, vocab_size]` float32, and the best of each row."""
-        return self._rank(rows, Ranking(len(rows), self._vocab))
+        return self._rank(rows, self._room(len(rows)))
 
     def ranked(self, rows: torch.Tensor, masks: RowMasks | None = None) -> Logits:
         """The same in memory that the next call uses again, some rows under their masks."""
-        if len(rows) != self._ranking.num_rows:
-            self._ranking = Ranking(len(rows), self._vocab)
+        self._ranking = self._ranking_of(len(rows))
         return self._rank(rows, self._ranking, masks)
+
+    def _ranking_of(self, num_rows: int) -> Ranking:
+        """That of the last call, where it had as many rows."""
+        return self._ranking if num_rows == self._ranking.num_rows else self._room(num_rows)
+
+    def _room(self, num_rows: int) -> Ranking:
+        return Ranking(num_rows, self._vocab, self._hidden, self._hidden_dtype)
 
     def _rank(self, rows: torch.Tensor, to: Ranking, masks: RowMasks | None = None) -> Logits:
         rows = rows.contiguous()

@@ -97,5 +97,8 @@ FUNCTIONS: dict[str, tuple[type | None, tuple[object, ...]]] = {
     "baton_carry_blocks": (None, (c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_void_p)),
     "baton_stack_new": (c_void_p, (POINTER(Model),)),
     "baton_stack_free": (None, (c_void_p,)),
-    "baton_stack_forward": (c_int, (c_void_p, c_void_p, POINTER(Step), POINTER(Pool), c_void_p)),
+    "baton_stack_forward": (
+        c_int,
+        (c_void_p, c_void_p, POINTER(Step), POINTER(Pool), c_void_p, POINTER(Linear), c_void_p, c_void_p, c_void_p),
+    ),
 }
