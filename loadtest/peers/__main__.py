@@ -18,7 +18,7 @@ from loadtest.peers.comparison import Comparison
 from loadtest.peers.contenders import Peers, use_cores
 from loadtest.peers.journal import Journal
 from loadtest.peers.loads import QUICK, WHOLE, Sizes
-from loadtest.peers.machine import facts
+from loadtest.peers.machine import duration, facts
 from loadtest.peers.sheet import text
 from loadtest.shapes import SHAPES, random_model
 
@@ -42,14 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     peers = Peers(folder, model)
     out = Path(options.out) if options.out else RESULTS / _sheet_name(model)
     out.parent.mkdir(parents=True, exist_ok=True)
-    journal = Journal(out.with_suffix(".jsonl"))
+    journal = Journal(out.with_suffix(".jsonl"), more=options.more)
+    first_turn = journal.num_turns
     began, load = time.monotonic(), os.getloadavg()[0]
 
     def told() -> list[str]:
-        return facts(peers, cores, time.monotonic() - began, load)
+        seconds = time.monotonic() - began
+        if not first_turn:
+            return facts(peers, cores, seconds, load)
+        return [f"from turn {first_turn + 1} on only {options.rows}, later; {duration(seconds, load)}"]
 
     def write() -> None:
-        out.write_text(text(told(), journal))
+        out.write_text(text([*journal.facts, *told()], journal))
 
     comparison = Comparison(
         peers=peers,
@@ -63,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refereed=options.referee,
         say=lambda line: print(f"{time.monotonic() - began:6.0f} s  {line}", flush=True),
         on_change=write,
+        first_turn=first_turn,
     )
     comparison.log.write_text("")
     try:
@@ -129,6 +134,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", default=",".join(ROWS), help="which rows, such as C2,C7 (all)")
     parser.add_argument("--quick", action="store_true", help="one turn of less: about six minutes")
     parser.add_argument("--turns", type=int, default=0, help=f"how often the sides take turns ({WHOLE.turns})")
+    parser.add_argument("--more", action="store_true", help="add turns to what the last run measured")
     parser.add_argument("--rates", type=_rates, default=(), help="C7: requests a second, such as 0.5,1,1.5 (1,2,3)")
     parser.add_argument("--rate-s", type=float, default=0.0, help=f"C7: how long each rate lasts ({WHOLE.rate_s:g} s)")
     parser.add_argument("--front", default="grpc", choices=("grpc", "http"), help="how Baton is asked (grpc)")

@@ -45,13 +45,14 @@ class Comparison:
     refereed: bool
     say: Callable[[str], None]
     on_change: Callable[[], None]
+    first_turn: int = 0
     bugs: list[Exception] = field(default_factory=list)
 
     async def run(self) -> None:
         if "C12" in self.wanted:
-            for turn in range(self.sizes.starts):
+            for turn in range(self.first_turn, self.first_turn + self.sizes.starts):
                 await self._phase("start to first token", lambda turn=turn: self._start(turn))  # type: ignore[misc]
-        for turn in range(self.sizes.turns):
+        for turn in range(self.first_turn, self.first_turn + self.sizes.turns):
             await self._turn(turn)
         if self.bugs:
             raise ExceptionGroup("phases of the comparison have bugs", self.bugs)

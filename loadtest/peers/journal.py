@@ -18,13 +18,21 @@ class Sample:
 
 
 class Journal:
-    """Samples in order, in memory and in a file."""
+    """Samples in order, in memory and in a file; with `more` those of the last run come first."""
 
-    def __init__(self, path: Path) -> None:
-        self.samples: list[Sample] = []
-        self.lines: list[str] = []
+    def __init__(self, path: Path, *, more: bool = False) -> None:
+        kept = read(path) if more else Kept()
+        self.samples = kept.samples
+        self.facts = kept.facts
+        self.lines = kept.lines
         self._path = path
-        path.write_text("")
+        if not more:
+            path.write_text("")
+
+    @property
+    def num_turns(self) -> int:
+        """How many there are already."""
+        return 1 + max((sample.turn for sample in self.samples), default=-1)
 
     def add(self, sample: Sample) -> None:
         self.samples.append(sample)
@@ -54,6 +62,7 @@ class Kept:
 
     samples: list[Sample] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
 
 def read(path: Path) -> Kept:
@@ -63,6 +72,8 @@ def read(path: Path) -> Kept:
         entry = json.loads(line)
         if "case" in entry:
             kept.samples.append(Sample(**entry))
+        if "note" in entry:
+            kept.lines.append(entry["note"])
         kept.facts.extend(entry.get("facts", ()))
     return kept
 

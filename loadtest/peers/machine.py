@@ -24,8 +24,13 @@ def facts(peers: Peers, cores: Sequence[int], seconds: float, load: float) -> li
     return [
         f"{processor()}, {len(cores)} cores for everything: servers, client and all",
         f"model `{peers.model.name}` in bfloat16; peers: {', '.join(sides) or 'none'}",
-        f"took {seconds / 60:.0f} minutes; load before it began {load:.2f}",
+        duration(seconds, load),
     ]
+
+
+def duration(seconds: float, load: float) -> str:
+    """Of a run, and what else the machine had to do."""
+    return f"took {seconds / 60:.0f} minutes; load before it began {load:.2f}"
 
 
 def processor() -> str:

@@ -92,6 +92,18 @@ async def test_a_bug_of_ours_loses_nothing_and_is_not_hidden(tmp_path: Path, mon
     assert notes.journal.lines == ["turn 1: fake, broken: a bug, ZeroDivisionError"]
 
 
+async def test_more_turns_go_on_where_the_last_run_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes, turns = Notes(tmp_path), list[int]()
+
+    async def turn(self: Comparison, number: int) -> None:
+        turns.append(number)
+
+    monkeypatch.setattr(Comparison, "_turn", turn)
+    notes.comparison.first_turn, notes.comparison.sizes = 2, replace(QUICK, turns=3)
+    await notes.comparison.run()
+    assert turns == [2, 3, 4]
+
+
 async def test_how_long_each_phase_took_is_kept(tmp_path: Path) -> None:
     notes = Notes(tmp_path)
     await notes.comparison._server(0, "baton", lambda: server(ANSWERS), [good])

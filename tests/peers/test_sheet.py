@@ -32,6 +32,24 @@ def test_values_are_by_turn_in_their_order() -> None:
     assert values([], "x", "y") == {}
 
 
+def test_more_turns_come_after_those_of_the_last_run(tmp_path: Path) -> None:
+    first = journal(tmp_path, *SAMPLES)
+    first.note("it was late")
+    first.tell(["two cores"])
+    second = Journal(tmp_path / "j.jsonl", more=True)
+    assert (second.samples, second.facts, second.lines) == (SAMPLES, ["two cores"], ["it was late"])
+    assert second.num_turns == 2
+    added = Sample("decode B=8 served", "vllm", 2, 25.0, "tokens/s")
+    second.add(added)
+    second.tell(["turn 3"])
+    assert (read(tmp_path / "j.jsonl").samples, read(tmp_path / "j.jsonl").facts) == (
+        [*SAMPLES, added],
+        ["two cores", "turn 3"],
+    )
+    third = Journal(tmp_path / "j.jsonl")
+    assert (third.samples, third.num_turns, read(tmp_path / "j.jsonl").samples) == ([], 0, [])
+
+
 def test_what_was_written_can_be_read_line_by_line(tmp_path: Path) -> None:
     kept = journal(tmp_path, *SAMPLES)
     kept.note("vLLM: no memory\nat all")
