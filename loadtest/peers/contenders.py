@@ -8,11 +8,14 @@ Owns command lines. A peer keeps its own environment: nothing of it is imported 
 """
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from baton.client import Fleet
+from common.types.keys import fleet_key
 from common.types.resolve import child_environment
 from loadtest.peers.server import Server, free_address
 
@@ -62,18 +65,25 @@ def baton_apart(model: Path, *, mode: str = "auto", front: str = "grpc") -> Serv
 
 
 def baton_demo() -> Server:
-    """What a newcomer starts."""
-    return _baton("baton demo", None, (), {}, "grpc")
+    """What a newcomer starts, who does not wait for the second worker."""
+    return replace(_baton("baton demo", None, (), {}, "grpc"), is_whole=None)
 
 
 def _baton(name: str, model: Path | None, flags: Sequence[str], settings: Mapping[str, str], front: str) -> Server:
-    """`front` says how the bench comes in; the server has both."""
+    """`front` says how the bench comes in; the server has both. It answers with one worker: measured is what two do."""
+    cache_key = secrets.token_hex()
     grpc, fleet, http = free_address(), free_address(), free_address()
     where = () if model is None else (f"--model={model}", "--kv-memory=2GiB")
     command = (sys.executable, "-m", "baton.cli.main", "up", f"--grpc={grpc}", f"--fleet={fleet}", f"--http={http}")
-    environment = clean_environment({**QUIET, **settings})
+    environment = clean_environment({**QUIET, **settings, "BATON_CACHE_KEY": cache_key})
+
+    async def is_whole() -> bool:
+        async with Fleet(fleet, api_key=fleet_key(cache_key)) as operator:
+            return len(await operator.members()) == 2
+
     target, model_id = (f"http://{http}", "" if model is None else model.name) if front == "http" else (grpc, "")
-    return Server(name, (*command, *where, *flags), target, BATON_READY_S, environment, model_id)
+    argv = (*command, *where, *flags)
+    return Server(name, argv, target, BATON_READY_S, environment, model_id, is_whole=is_whole)
 
 
 def vllm_server(vllm: Path, model: Path, cores: Sequence[int]) -> Server:

@@ -6,7 +6,7 @@ Knows no server by name.
 import asyncio
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,9 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`target` is what the bench is pointed at: HOST:PORT for gRPC, or a URL."""
+    """`target` is what the bench is pointed at: HOST:PORT for gRPC, or a URL. Where one answers before all of it is
+    there, `is_whole` tells when it is.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -36,6 +38,7 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=dict)
     model_id: str = ""
     end_s: float = 20.0
+    is_whole: Callable[[], Awaitable[bool]] | None = None
 
 
 @asynccontextmanager
@@ -74,7 +77,16 @@ async def _ready(server: Server, child: Child, last: deque[str]) -> None:
 
 
 async def _serves(server: Server) -> None:
-    """Returns once it answers: by its health over gRPC, by its list of models over HTTP."""
+    """Returns once it answers, and is whole."""
+    await _answers(server)
+    while True:
+        if server.is_whole is None or await server.is_whole():
+            return
+        await asyncio.sleep(READY_PAUSE_S)
+
+
+async def _answers(server: Server) -> None:
+    """By its health over gRPC, by its list of models over HTTP."""
     if "://" not in server.target:
         async with aclosing(watch(server.target)) as changes:
             async for serving in changes:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import sys
+import urllib.request
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,23 @@ async def test_one_that_says_it_is_not_ready_is_asked_again(tmp_path: Path) -> N
     async with running(server(LATE), tmp_path / "log"):
         pass
     assert (tmp_path / "log").read_text().count("GET /v1/models") == 3
+
+
+async def test_one_that_answers_is_awaited_until_all_of_it_is_there(tmp_path: Path) -> None:
+    asked = []
+
+    async def is_whole() -> bool:
+        asked.append(await asyncio.to_thread(answers))
+        return len(asked) == 3
+
+    def answers() -> bool:
+        with urllib.request.urlopen(f"{made.target}/v1/models") as answer:
+            return bool(answer.status == HTTPStatus.OK)
+
+    made = server(ANSWERS)
+
+    async with running(replace(made, is_whole=is_whole), tmp_path / "log"):
+        assert asked == [True, True, True]
 
 
 async def test_one_that_ends_at_once_says_why(tmp_path: Path) -> None:
