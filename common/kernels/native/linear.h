@@ -42,7 +42,7 @@ void pack(const W* weight, const Linear& shape, W* panels) {
 
 constexpr int64_t AHEAD = 8192;
 constexpr int64_t PIECES = 4;  // of a product, for every member of a team
-constexpr int64_t LEFT_BYTES = 384 << 10;  // of the left side, kept in a core's second-level cache
+constexpr int64_t LEFT_BYTES = 768 << 10;  // of the left side, kept in a core's second-level cache
 
 // While a panel's only tile is computed, what lies a little further on is asked for; where there are several, the next
 // panel is, half of it with each of the first two, so that memory is asked steadily.
@@ -59,11 +59,13 @@ template <class W, class A, class Finish>
 void linear(Team& team, int member, const A* left, int64_t stride, int64_t rows, const Linear& weight, Finish finish) {
     const int64_t count = weight.num_panels(), bytes = weight.depth * PANEL * sizeof(W);
     const int64_t pieces = team.size == 1 ? 1 : std::min(count, PIECES * team.size);
-    const int64_t block = std::max<int64_t>(1, LEFT_BYTES / (weight.depth * sizeof(A)) / TILE_ROWS) * TILE_ROWS;
+    const int64_t most = std::max<int64_t>(1, LEFT_BYTES / (weight.depth * sizeof(A)) / TILE_ROWS) * TILE_ROWS;
+    const int64_t blocks = (rows + most - 1) / most;  // each reads all weights of its piece: none is to be a small rest
     team.share(member, pieces, [&](int64_t piece) {
         const int64_t first = count * piece / pieces, end = count * (piece + 1) / pieces;
-        for (int64_t start = 0; start < rows; start += block) {
-            const int64_t stop = std::min(rows, start + block), tiles = (stop - start + TILE_ROWS - 1) / TILE_ROWS;
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t start = rows * block / blocks, stop = rows * (block + 1) / blocks;
+            const int64_t tiles = (stop - start + TILE_ROWS - 1) / TILE_ROWS;
             for (int64_t p = first; p < end; p++) {
                 const W* panel = (const W*)weight.panels + p * weight.depth * PANEL;
                 int64_t row = start;

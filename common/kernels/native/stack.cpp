@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t FEW_ROWS = 16;  // so few are normed by every member for itself: cheaper than to meet
 constexpr int64_t LEAST_BLOCK = 48, LARGEST_BLOCK = 128;  // rows: every block reads all weights, and stays in a cache
 constexpr int64_t BLOCKS_EACH = 4;                        // for every member, so that a slow one takes fewer
+constexpr int64_t PAGE = 4096;
 
 bool outside(const Batch& batch, const Model& model, const Pool& pool) {
     bool wrong = false;
@@ -93,12 +94,17 @@ private:
                 model.eps,       layer.qk_norm,      model.cos,      model.sin};
     }
 
-    // Rows end where a panel does: what is written there is 0 and is never read.
+    // Rows end where a panel does, what is written there is 0 and is never read; and never a whole number of pages apart,
+    // for then all rows of a tile want the same few lines of a first-level cache.
     void widths() {
-        hidden_width_ = round_up(model.hidden, PANEL);
-        qkv_width_ = round_up((model.num_heads + 2 * model.num_kv_heads) * model.head_dim, PANEL);
-        attended_width_ = round_up(model.num_heads * model.head_dim, PANEL);
-        inner_width_ = round_up(model.inner, PANEL);
+        const auto width = [](int64_t entries, int64_t bytes) {
+            const int64_t panels = round_up(entries, PANEL);
+            return panels * bytes % PAGE ? panels : panels + PANEL;
+        };
+        hidden_width_ = width(model.hidden, sizeof(float));
+        qkv_width_ = width((model.num_heads + 2 * model.num_kv_heads) * model.head_dim, sizeof(float));
+        attended_width_ = width(model.num_heads * model.head_dim, sizeof(A));
+        inner_width_ = width(model.inner, sizeof(A));
     }
 
     // Rows that are gone through together: all of them by the whole team, or a block by one member.
