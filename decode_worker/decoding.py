@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from common.engine.messages import Command, Drop, Event, Joined, Refused, Reserved, Started, StepTokens
+from common.engine.messages import Command, Drop, Event, Joined, MoreTokens, Refused, Reserved, Started, StepTokens
 from common.obs.traces import Span, Traces
 from common.types.attempt import Attempt
 from common.types.errors import ConstraintFailed, DeadlinePassed, InvalidRequest, StaleAttempt
@@ -133,7 +133,7 @@ class Decoding:
         """What one engine step brought; called on the event loop."""
         for event in events:
             match event:
-                case StepTokens():
+                case StepTokens() | MoreTokens():
                     self._deliver(event)
                 case Reserved():
                     self._landing.reserved(event)
@@ -147,7 +147,7 @@ class Decoding:
                 case _:
                     raise TypeError(f"a decode engine does not send {type(event).__name__}")
 
-    def _deliver(self, step: StepTokens) -> None:
+    def _deliver(self, step: StepTokens | MoreTokens) -> None:
         touched: set[RouterSession] = set()
         for id, token in step.rows:
             delivery = self._deliveries.get(id)

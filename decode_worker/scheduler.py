@@ -5,8 +5,11 @@
 
 Room is given first come, first served; whoever waits holds no blocks, and a Reserve that waits is what slows prefill
 down. Decode rows go into every step, chunks of prompts into what its budget and its time leave. When blocks run out,
-the sequence with the least progress gives its own back and waits again: its tokens are kept and never sent twice.
+the sequence with the least progress gives its own back and waits again: its tokens are kept and never sent twice. While
+nothing happens but plain tokens, steps are planned and committed as a stretch of them.
 """
+
+from dataclasses import replace
 
 from common.engine.compose import drawn_tokens, finish_reason, make_plan, new_scores, why_refused
 from common.engine.limits import Limits
@@ -37,6 +40,7 @@ from common.types.sampling import SampledToken
 from decode_worker.batch import Batch
 from decode_worker.ration import Ration
 from decode_worker.resident import Phase, Resident, num_rows
+from decode_worker.stretch import Stretch
 
 Row = tuple[AttemptId, SampledToken]
 
@@ -51,10 +55,13 @@ class DecodeScheduler:
         self._ration = Ration(self.limits)
         self._batch = Batch(self.limits, tables, self._ration)
         self._planned: list[Sequence] | None = None
+        self._before: list[Sequence] = []  # what the last step gave plain tokens to, if it did nothing else
+        self._stretch: Stretch | None = None
 
     def accept(self, command: Command, now: float) -> tuple[Event, ...]:
         if self._planned is not None:
             raise RuntimeError("a command came between plan and commit")
+        self._end_stretch()
         self._tables.pool.now = now
         events: list[Event] = []
         match command:
@@ -74,6 +81,11 @@ class DecodeScheduler:
 
     def plan(self, now: float) -> StepPlan | None:
         """The next step, or None when there is nothing to do until a command comes."""
+        if self._stretch is not None:
+            if (further := self._stretch.plan()) is not None:
+                self._planned = self._stretch.sequences
+                return StepPlan((), (), len(self._planned), further=further)
+            self._stretch = None
         events: list[Event] = []
         takes, copies = self._batch.choose(self._num_promised_rows)
         if not takes:  # nobody could stay; the oldest of them may fit now that all have left
@@ -90,6 +102,12 @@ class DecodeScheduler:
         self._tables.pool.now = now
         self._tables.settle()
         self._ration.note(plan.num_decode, plan.num_tokens - plan.num_decode, result.seconds)
+        if self._stretch is not None and result.best is not None:
+            if (more := self._stretch.commit(result.best)) is not None:
+                return (more, *self._tables.changes())
+            self._stretch = None
+            plan, sequences = make_plan(dict.fromkeys(sequences, 1))
+            result = replace(result, sampled=result.best.sampled, best=None)
         drawn = drawn_tokens(plan, result, self.limits.max_model_tokens)
         scores = result.scores or ((),) * len(plan.works)
         rows: list[Row] = []
@@ -110,7 +128,9 @@ class DecodeScheduler:
             if not sequence.num_remaining:
                 rows += self._advance(resident, sequence, tokens)
         stepped = (StepTokens(tuple(rows)),) if rows else ()
-        return (*scored, *stepped, *refused, *self._admit(now), *self._tables.changes())
+        events = (*scored, *stepped, *refused, *self._admit(now), *self._tables.changes())
+        self._begin_stretch(plan, sequences)
+        return events
 
     def learn(self, num_tokens: int, seconds: float) -> None:
         """What the warm-up's chunk took."""
@@ -130,6 +150,22 @@ class DecodeScheduler:
             step_ms=self._ration.step_ms,
             num_preempted=batch.num_preempted,
         )
+
+    def _begin_stretch(self, plan: StepPlan, sequences: list[Sequence]) -> None:
+        """Once two steps one after the other gave plain tokens to the same sequences: fewer would not be worth it."""
+        before, self._before = self._before, []
+        if not self.limits.goes_further or self._batch.waiting or list(self._batch.running) != sequences:
+            return
+        if len(plan.rows) == plan.num_decode == len(sequences) and all(row.sampling.plain for row in plan.rows):
+            self._before = sequences
+            as_run = [work.key for work in plan.works] == [sequence.key for sequence in sequences]
+            if before == sequences and as_run:
+                self._stretch = Stretch(sequences, self._tables, self.limits)
+
+    def _end_stretch(self) -> None:
+        if self._stretch is not None:
+            self._stretch.end()
+            self._stretch = None
 
     def _enter(self, attempt: Attempt, now: float, local: bool) -> list[Event]:
         if attempt.id in self._residents:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from common.engine.plan import Work
+from common.engine.plan import Further, Work
 from common.engine.steady import Steady
 from common.kernels.batch import Batch
 
@@ -74,6 +74,12 @@ class Batcher:
         steady = all_decode and self._device.type == "cpu"
         self._steady = Steady(works, batch, self._block_tokens) if steady else None
         return batch
+
+    def go_on(self, further: Further) -> Batch:
+        """The works of the last plan, which all had one token each, on a CPU."""
+        if self._steady is None:
+            raise RuntimeError("there is no step of decode rows to go on from")
+        return self._steady.go_on(further)
 
     def _pack(self, works: Sequence[Work], num_decode: int) -> Batch:
         num_tokens = [len(work.token_ids) for work in works]

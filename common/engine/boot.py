@@ -108,6 +108,7 @@ def boot(
     voice.phase("pack")
     decoder = Decoder(model, dtype, device, parameters, layout.dtype)
     if ground is None:
+        limits = replace(limits, goes_further=decodes)
         share, room = CPU_SHARE, free() - _workspace_bytes(model, limits)
     else:
         voice.phase("measure")

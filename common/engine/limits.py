@@ -12,7 +12,8 @@ class Limits:
     """Fixed for the life of an engine. `max_model_tokens` counts prompt and answer together.
 
     A step computes at most `token_budget` tokens; a full batch must leave some of them to prompts. A runner that works
-    `num_ahead` steps ahead of what it was asked for gets tables that reach so many tokens further, where there is room.
+    `num_ahead` steps ahead of what it was asked for gets tables that reach so many tokens further, where there is room;
+    one that `goes_further` understands plans that say no more than that.
     `tpot_goal_s` is what the tokens of an answer should at most be apart: prompts computed beside it are cut to fit.
     """
 
@@ -21,6 +22,7 @@ class Limits:
     max_model_tokens: int
     num_ahead: int = 0
     tpot_goal_s: float = inf
+    goes_further: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.max_sequences < self.token_budget:

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Protocol, runtime_checkable
 
-from common.engine.messages import Command, EngineLoad, Event, Reserved, StepTokens
+from common.engine.messages import Command, EngineLoad, Event, MoreTokens, Reserved, StepTokens
 from common.engine.placement import give_way
 from common.engine.plan import StepPlan, StepResult
 from common.engine.tally import Tally
@@ -170,7 +170,7 @@ class EngineLoop:
 def _are_plain(events: tuple[Event, ...]) -> bool:
     """Whether a step brought tokens, and everybody goes on."""
     if len(events) != 1 or not isinstance(events[0], StepTokens):
-        return False
+        return len(events) == 1 and isinstance(events[0], MoreTokens)
     for _, token in events[0].rows:  # noqa: SIM110 - most steps come by here, and a generator costs more than its row
         if token.finish is not None:
             return False

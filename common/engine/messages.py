@@ -1,5 +1,6 @@
 """What crosses between a worker's event loop and its engine thread: frozen commands in, frozen events out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from common.types.attempt import Attempt
@@ -123,6 +124,24 @@ class StepTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class MoreTokens:
+    """Every token of a step in which each of these choices got one and nothing else happened: none of them ended."""
+
+    ids: tuple[AttemptId, ...]
+    choices: tuple[int, ...]
+    first_indices: tuple[int, ...]
+    num_steps: int
+    """Since the tokens of these indices."""
+    token_ids: list[int]
+
+    @property
+    def rows(self) -> Iterator[tuple[AttemptId, SampledToken]]:
+        """As those of `StepTokens`; made where they are wanted."""
+        indices = [index + self.num_steps for index in self.first_indices]
+        return zip(self.ids, map(SampledToken, self.choices, indices, self.token_ids), strict=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The attempt cannot be served here; its blocks are free."""
 
@@ -147,6 +166,7 @@ Event = (
     | Reserved
     | Joined
     | StepTokens
+    | MoreTokens
     | Refused
     | PrefixChanged
 )

@@ -15,7 +15,7 @@ import torch
 from common.cache.checksum import block_checksum
 from common.cache.storage import KVStorage
 from common.engine.batch import Batcher
-from common.engine.plan import StepPlan, StepResult
+from common.engine.plan import Best, Further, StepPlan, StepResult
 from common.engine.sampler import Sampler
 from common.engine.score import score
 from common.models.decoder import Decoder
@@ -46,6 +46,8 @@ class Runner:
 
     def run(self, plan: StepPlan) -> StepResult:
         """One step; what it leaves behind is KV in the pool and the result."""
+        if plan.further is not None:
+            return self._go_on(plan.further)
         began = perf_counter()
         self._sampler.begin(plan.rows)
         if plan.copies:
@@ -81,6 +83,14 @@ class Runner:
                 for work, (first, end) in zip(plan.works, pairwise(firsts), strict=True)
             )
         return StepResult(sampled, perf_counter() - began, scores, checksums, kernel_s)
+
+    def _go_on(self, further: Further) -> StepResult:
+        began = perf_counter()
+        batch = self._batcher.go_on(further)
+        launched = perf_counter()
+        found = self._decoder.forward_ranked(batch, self._storage.tensor)
+        kernel_s = perf_counter() - launched
+        return StepResult((), perf_counter() - began, kernel_s=kernel_s, best=Best(found.best, found.peaks))
 
     def _checksum(self, block: int) -> int:
         content = self._storage.bytes

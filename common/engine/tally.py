@@ -19,7 +19,7 @@ class Tally:
             kernels_s + kernel_s,
             others_s + seconds - kernel_s,
             num_prompt + plan.num_tokens - plan.num_decode,
-            num_output + len(result.sampled),
+            num_output + result.num_sampled,
         )
 
     def totals(self) -> StepTotals:

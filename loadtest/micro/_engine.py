@@ -65,7 +65,7 @@ class Engine:
     def begin(self, batch: int, num_tokens: int, token_budget: int) -> None:
         """Sequences that differ from all before them, so that nothing is cached; none is computed yet."""
         tables = BlockTables.create(self._num_blocks, BLOCK_TOKENS, b"k" * 32, "bench")
-        self._scheduler = DecodeScheduler(Limits(token_budget, batch, 8192), tables)
+        self._scheduler = DecodeScheduler(Limits(token_budget, batch, 8192, goes_further=True), tables)
         for _ in range(batch):
             self._num_sent += 1
             tokens = tuple((self._num_sent * 7919 + 31 * place) % 4000 + 2 for place in range(num_tokens))

@@ -10,6 +10,7 @@ from common.engine.messages import (
     Event,
     Join,
     Joined,
+    MoreTokens,
     PrefixChanged,
     PromptScores,
     Quarantine,
@@ -135,8 +136,8 @@ class Drive:
                     self.stays[id].state = "running"
                 case PromptScores(id, tokens):
                     self.stays[id].scores += tokens
-                case StepTokens(rows):
-                    for id, token in rows:
+                case StepTokens() | MoreTokens():
+                    for id, token in event.rows:
                         self._token(self.stays[id], token)
                 case Refused(id):
                     self.stays[id].state = "refused"

@@ -4,9 +4,13 @@ A wrong table, a missing copy, an unwritten slot or a stale block changes the ch
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
 
 from common.engine.compose import finish_reason
-from common.engine.plan import Sampled, StepPlan, StepResult, Work
+from common.engine.plan import Best, Further, Sampled, SampleRow, StepPlan, StepResult, Work
 from common.types.attempt import Attempt
 from common.types.sampling import SampledToken, Sampling, TokenLogprobs
 
@@ -52,6 +56,16 @@ def prompt_scores(attempt: Attempt) -> tuple[TokenLogprobs, ...]:
     return tuple(score(chain[:place], prompt[place]) for place in range(1, len(prompt)))
 
 
+@dataclass
+class Line:
+    """What a runner remembers of a decode row, should the next plan only go further."""
+
+    row: SampleRow
+    table: list[int]
+    num_computed: int
+    index: int
+
+
 class FakeRunner:
     """Runs plans over slots that hold one number each; complains about whatever a real model would get wrong."""
 
@@ -60,10 +74,15 @@ class FakeRunner:
         self.slots: dict[tuple[int, int], int] = {}
         self.tables: dict[int, list[int]] = {}
         self.fails: set[str] = set()  # request ids whose logits leave nothing to choose
-        self.num_steps = 0
+        self.num_steps = self.num_further = 0
+        self._lines: list[Line] = []
 
     def run(self, plan: StepPlan) -> StepResult:
         self.num_steps += 1
+        if plan.further is not None:
+            assert (plan.works, plan.rows, plan.copies, plan.final_blocks) == ((), (), (), ())
+            assert plan.num_tokens == plan.num_decode == len(plan.further.token_ids)
+            return self._go_on(plan.further)
         self._check(plan)
         for source, target in plan.copies:
             for offset in range(self.block_tokens):
@@ -81,7 +100,29 @@ class FakeRunner:
             token_id = draw(self.read(work.blocks, work.kv_len), row.sampling, row.choice, row.index)
             sampled.append(None if row.id.request_id in self.fails else Sampled(token_id))
         checksums = tuple(self.checksum(block) for block in plan.final_blocks)
+        self._lines = []
+        if plan.num_decode == len(plan.works) == len(plan.rows):
+            pairs = zip(plan.rows, plan.works, strict=True)
+            self._lines = [Line(row, list(work.blocks), work.kv_len, row.index) for row, work in pairs]
         return StepResult(tuple(sampled), 0.01, tuple(scores), checksums)
+
+    def _go_on(self, further: Further) -> StepResult:
+        self.num_further += 1
+        for at, place, block in further.entries:
+            self._lines[at].table[place : place + 1] = [block]
+        token_ids, peaks, written = [], [], set()
+        for token_id, line in zip(further.token_ids.tolist(), self._lines, strict=True):
+            assert line.row.sampling.plain
+            work = Work(0, (token_id,), line.num_computed, line.table)
+            written.add((line.table[work.start // self.block_tokens], work.start % self.block_tokens))
+            self._forward(work)
+            line.num_computed += 1
+            line.index += 1
+            chain = self.read(line.table, work.kv_len)
+            token_ids.append(draw(chain, line.row.sampling, line.row.choice, line.index))
+            peaks.append(inf if line.row.id.request_id in self.fails else 1.0)
+        assert len(written) == len(self._lines), "two sequences write one slot"
+        return StepResult((), 0.01, best=Best(np.array(token_ids), np.array(peaks, dtype=np.float32)))
 
     def read(self, blocks: Sequence[int], num: int) -> list[int]:
         """The KV of the first `num` positions of a table."""

@@ -12,7 +12,7 @@ import torch
 from common.engine.boot import Engine, Machine, boot
 from common.engine.limits import Limits
 from common.engine.loop import Scheduler
-from common.engine.messages import Event, Reserve, Reserved, StepTokens, Submit, SubmitLocal
+from common.engine.messages import Event, MoreTokens, Reserve, Reserved, StepTokens, Submit, SubmitLocal
 from common.engine.plan import StepPlan, StepResult
 from common.engine.runner import Runner
 from common.engine.tables import BlockTables
@@ -71,7 +71,7 @@ class Watch:
         tokens: list[int] = []
         while True:
             event = self.events.get(timeout=WAIT_S)
-            if isinstance(event, StepTokens):
+            if isinstance(event, StepTokens | MoreTokens):
                 tokens += [token.token_id for _, token in event.rows]
                 if any(token.finish is not None for _, token in event.rows):
                     return tokens
@@ -96,6 +96,7 @@ def test_an_engine_answers_like_transformers_and_says_what_it_does(watch: Watch)
     assert watch.progress[-1][0] == watch.progress[-1][1] > 0
     assert engine.limits.max_model_tokens == 1024
     assert engine.limits.tpot_goal_s == 0.06
+    assert engine.limits.goes_further
     assert engine.layout.model == engine.fingerprint
     load = engine.loop.load()
     assert load.num_free_blocks + load.num_cached_blocks == 64

@@ -8,7 +8,7 @@ from queue import Queue
 import pytest
 
 from common.engine.loop import LOAD_S, EngineLoop
-from common.engine.messages import Command, Drop, EngineLoad, Event, Reserved, Started, StepTokens
+from common.engine.messages import Command, Drop, EngineLoad, Event, MoreTokens, Reserved, Started, StepTokens
 from common.engine.plan import StepPlan, StepResult
 from common.types.ids import AttemptId
 from common.types.sampling import SampledToken
@@ -196,14 +196,23 @@ class Generous(Counting):
         return super().load()
 
 
+class Alike(Generous):
+    """One whose steps are all like the one before."""
+
+    def commit(self, plan: StepPlan, result: StepResult, now: float) -> tuple[Event, ...]:
+        self.num_done += 1
+        return (MoreTokens((self.owed.pop(0),), (0,), (0,), self.num_done, [1]),)
+
+
 @pytest.mark.parametrize(("pace_s", "asked"), [(0.0, [5, 0]), (LOAD_S, [5, 4, 3, 2, 1, 0])])
-def test_plain_tokens_are_news_for_the_load_once_it_is_old(pace_s: float, asked: list[int]) -> None:
+@pytest.mark.parametrize("alike", [False, True])
+def test_plain_tokens_are_news_for_the_load_once_it_is_old(pace_s: float, asked: list[int], alike: bool) -> None:
     times = count(1)
-    rig, scheduler = Rig(), Generous()
+    rig, scheduler = Rig(), Alike() if alike else Generous()
     loop = EngineLoop(scheduler, rig.run, rig.handed.put, rig.crashes.put, clock=lambda: 10 + pace_s * next(times))
     loop.post(drop("a"))
     loop.start()
-    assert all(isinstance(rig.next(), StepTokens) for _ in range(5))
+    assert all(isinstance(rig.next(), MoreTokens if alike else StepTokens) for _ in range(5))
     loop.stop()
     assert [*dict.fromkeys(scheduler.loads)] == asked
 

@@ -3,11 +3,12 @@
 import random
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 
 from common.engine.batch import Batcher
-from common.engine.plan import Work
+from common.engine.plan import Further, Work
 from common.engine.steady import SPARE_BLOCKS
 from common.kernels.batch import Batch, Span
 
@@ -17,7 +18,10 @@ NAMES = ("token_ids", "positions", "slot_blocks", "slot_offsets", "query_starts"
 
 def check(batcher: Batcher, works: Sequence[Work], num_decode: int | None = None) -> Batch:
     """Packs, and compares with the plain way."""
-    batch = batcher.pack(works, len(works) if num_decode is None else num_decode)
+    return compare(batcher.pack(works, len(works) if num_decode is None else num_decode), works)
+
+
+def compare(batch: Batch, works: Sequence[Work]) -> Batch:
     plain = Batch.pack([Span(work.token_ids, work.start, work.blocks) for work in works], BLOCK)
     for name in NAMES:
         assert torch.equal(getattr(batch, name), getattr(plain, name)), name
@@ -60,13 +64,39 @@ def test_the_same_sequences_go_on_in_the_same_memory() -> None:
     assert len(set(places)) == 1
 
 
-def test_tables_grow_in_place_until_their_spare_columns_are_full() -> None:
+def test_tables_grow_in_place_and_are_copied_where_their_spare_columns_are_full() -> None:
     batcher, running = Batcher(BLOCK), lives(1, 3, 32)
-    whole = SPARE_BLOCKS * BLOCK
-    places = steps(batcher, running, whole + 4)
-    assert len(set(places)) == 1
-    assert batcher.pack([life.step() for life in running], 3).block_tables.shape[1] == 9 + SPARE_BLOCKS + 1
-    assert len({*places, *steps(batcher, running, 2)}) == 2, "then they are packed afresh"
+    assert len(set(steps(batcher, running, 2 * SPARE_BLOCKS * BLOCK + 9))) == 1
+
+
+@pytest.mark.parametrize("num_before", [1, 2, 7])
+@pytest.mark.parametrize("num_steps", [1, 5, SPARE_BLOCKS * BLOCK + 9])
+def test_going_further_is_naming_every_row(num_before: int, num_steps: int) -> None:
+    """Also after it, when rows are named again; and tables may change where they stand."""
+    batcher, running = Batcher(BLOCK), lives(1, 3, 32)
+    steps(batcher, running, num_before)
+    for step in range(num_steps):
+        works, entries = [life.step() for life in running], []
+        if step % 7 == 3:
+            running[2].blocks[step % 8] = 1000 + step
+            entries.append((2, step % 8, 1000 + step))
+        for row, work in enumerate(works):
+            if not work.start % BLOCK:
+                entries.append((row, work.start // BLOCK, work.blocks[-1]))
+        token_ids = np.array([work.token_ids[0] for work in works])
+        compare(batcher.go_on(Further(token_ids, tuple(entries))), works)
+    for life in running:
+        life.key = next(Life.keys)
+    steps(batcher, running, 9)
+
+
+def test_there_is_nothing_to_go_further_from() -> None:
+    batcher, (life,) = Batcher(BLOCK), lives(4)
+    with pytest.raises(RuntimeError, match="go on from"):
+        batcher.go_on(Further(np.array([1])))
+    check(batcher, [life.step(3)], 0)
+    with pytest.raises(RuntimeError, match="go on from"):
+        batcher.go_on(Further(np.array([1])))
 
 
 @pytest.mark.parametrize("num_steps", [1, 3, 4, 9])

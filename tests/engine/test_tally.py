@@ -1,7 +1,9 @@
 """What an engine counts of its steps, and that its loop counts all of them."""
 
+import numpy as np
+
 from common.engine.messages import Drop
-from common.engine.plan import Sampled, StepPlan, StepResult, Work
+from common.engine.plan import Best, Further, Sampled, StepPlan, StepResult, Work
 from common.engine.tally import Tally
 from common.types.ids import AttemptId
 from tests.engine.test_loop import Rig
@@ -19,6 +21,14 @@ def test_a_step_is_split_into_kernels_and_the_rest() -> None:
     totals = tally.totals()
     assert (totals.num_steps, totals.num_prompt_tokens, totals.num_output_tokens) == (2, 14, 2)
     assert (totals.kernel_s, totals.other_s) == (0.375, 0.375)
+
+
+def test_a_step_that_only_goes_further_counts_its_rows() -> None:
+    tally = Tally()
+    further = StepPlan((), (), 3, further=Further(np.array([1, 2, 3])))
+    tally.note(further, StepResult((), 0.2, kernel_s=0.1, best=Best(np.array([4, 5, 6]), np.ones(3, np.float32))), 0.2)
+    totals = tally.totals()
+    assert (totals.num_steps, totals.num_prompt_tokens, totals.num_output_tokens) == (1, 0, 3)
 
 
 def test_two_clocks_never_make_time_negative() -> None:
