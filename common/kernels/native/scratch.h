@@ -32,7 +32,7 @@ public:
     }
 
 private:
-    static constexpr int64_t HUGE = 64 << 10;
+    static constexpr int64_t HUGE = 2 << 20;
     void* memory_ = nullptr;
     int64_t bytes_ = 0;
 };

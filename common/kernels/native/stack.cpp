@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t FEW_ROWS = 16;  // so few are normed by every member for itself: cheaper than to meet
 constexpr int64_t LEAST_BLOCK = 48, LARGEST_BLOCK = 128;  // rows: every block reads all weights, and stays in a cache
-constexpr int64_t BLOCKS_EACH = 4;                        // for every member, so that a slow one takes fewer
+constexpr int64_t BLOCKS_EACH = 2;                        // for every member, so that a slow one takes fewer
 constexpr int64_t PAGE = 4096;
 
 bool outside(const Batch& batch, const Model& model, const Pool& pool) {
@@ -131,8 +131,9 @@ private:
                 else
                     finish(part, model.layers[index - 1]);
                 norm(part, layer.attention_norm);
-                linear<T>(part.team, part.member, part.normed, hidden_width_, part.rows, layer.qkv,
-                          Rows<Store, float>{qkv_ + part.first * qkv_width_, qkv_width_, PANEL});
+                const int64_t skipped = index == last ? unwanted_columns(part, batch) : 0;
+                linear<T>(part.team, part.member, part.normed, hidden_width_, part.rows, behind(layer.qkv, skipped),
+                          Rows<Store, float>{qkv_ + part.first * qkv_width_ + skipped, qkv_width_, PANEL});
                 prepare(part.team, part.member, qkv_, qkv_width_, batch, heads, cache, agenda, part.first,
                         part.first + part.rows);
             });
@@ -148,6 +149,21 @@ private:
                 rms_norm(residual_ + row * hidden_width_, model.norm, model.hidden, model.eps, out + row * model.hidden);
             });
         });
+    }
+
+    // Of the last layer's qkv: rows that nobody asked for leave keys and values behind, and query nothing.
+    int64_t unwanted_columns(const Part& part, const Batch& batch) const {
+        const int64_t queries = model.num_heads * model.head_dim;
+        const bool wanted = batch.next_wanted(part.first) < part.first + part.rows;
+        return wanted || queries % PANEL ? 0 : queries;
+    }
+
+    // The same weight without so many columns, whole panels of them.
+    static Linear behind(Linear weight, int64_t columns) {
+        weight.columns -= columns;
+        weight.panels = (const T*)weight.panels + columns * weight.depth;
+        if (weight.bias) weight.bias += columns;
+        return weight;
     }
 
     // What follows a layer's attention.
