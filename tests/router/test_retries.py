@@ -81,7 +81,11 @@ async def test_a_malformed_message_of_prefill_costs_an_attempt(tmp_path: Path) -
     async with rig(tmp_path) as fleet:
         prefill, _ = await fleet.prefill(), await fleet.decode()
         prefill.service.wrong_first_token = (1 << 32) - 1
-        complete(await fleet.reply(max_tokens=12), 2)
+        prefill.script.hold("sealed")  # else decode may have answered before the message is read
+        call = fleet.generate(max_tokens=12)
+        await prefill.script.saw("cancelled")
+        prefill.script.release("sealed")
+        complete(await read(call), 2)
 
 
 async def test_all_attempts_are_used_up(tmp_path: Path) -> None:
