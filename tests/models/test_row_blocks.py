@@ -10,7 +10,7 @@ from tests.models.loop import poisoned_pool, random_prompts
 from tests.tiny import tiny_model
 
 pytestmark = pytest.mark.skipif(library() is None, reason="no native kernels on this machine")
-DECODING, LENGTHS = 21, (170, 63)
+DECODING, LENGTHS = 21, (230, 63)
 
 
 def run(decoder: Decoder, threads: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,11 +30,12 @@ def run(decoder: Decoder, threads: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["llama", "qwen3", "mistral-window"])
 def test_rows_are_the_same_whole_and_in_blocks(name: str, dtype: str) -> None:
-    """Too many members for blocks of a good height share the weights out instead."""
+    """Too many members for blocks of a good height share the weights out instead. A member that does not wait for what
+    it needs is mostly lucky: hence the repetitions."""
     decoder = Decoder.load(tiny_model(name), dtype)
     whole, pool = run(decoder, threads=9)
     assert whole.isfinite().all()
-    for threads in (1, 2, 3):
+    for threads in (1, *[2, 3] * 20):
         rows, same_pool = run(decoder, threads)
         assert torch.equal(rows, whole)
         torch.testing.assert_close(same_pool, pool, rtol=0, atol=0, equal_nan=True)

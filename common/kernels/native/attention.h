@@ -19,32 +19,35 @@ struct ChunkItem {
     int64_t sequence, kv_head, first, count;
 };
 
-// What there is to do, the same for all layers of one window. Long tiles come first, so that no member ends late. In the
-// last layer a tile begins at the first row that is wanted, and those without one are left out.
+// What there is to do for rows [first, end) of a step, the same for all layers of one window. Long tiles come first, so that
+// no member ends late. In the last layer a tile begins at the first row that is wanted, and those without one are left
+// out. Results of parts go to places from `place` on.
 struct Agenda {
     std::vector<DecodeItem> decode;
     std::vector<ChunkItem> chunks;
-    int64_t num_parts = 0, first_chunk = 0;
+    int64_t num_parts, first_chunk;
     mutable std::vector<std::atomic<int>> pending;  // parts of (row, KV head) to come; whoever does the last sets it again
 
-    Agenda(const Batch& batch, const Heads& heads, bool last) {
-        first_chunk = decodes(heads.head_dim) ? batch.num_decode : 0;
-        for (int64_t row = 0; row < first_chunk; row++)
-            for (int64_t head = 0; head < heads.num_kv_heads; head++) {
-                const int64_t count = baton::num_parts(batch, heads, row), counter = row * heads.num_kv_heads + head;
-                for (int64_t part = 0; part < count; part++) decode.push_back({row, head, part, num_parts, counter});
+    Agenda(const Batch& batch, const Heads& heads, bool last, int64_t first, int64_t end, int64_t place)
+        : num_parts(place), first_chunk(decodes(heads.head_dim) ? batch.num_decode : 0) {
+        int64_t num_counters = 0;
+        for (int64_t row = first; row < std::min(end, first_chunk); row++)
+            for (int64_t head = 0; head < heads.num_kv_heads; head++, num_counters++) {
+                const int64_t count = baton::num_parts(batch, heads, row);
+                for (int64_t part = 0; part < count; part++) decode.push_back({row, head, part, num_parts, num_counters});
                 num_parts += count;
             }
-        pending = std::vector<std::atomic<int>>(first_chunk * heads.num_kv_heads);
+        pending = std::vector<std::atomic<int>>(num_counters);
         for (const DecodeItem& item : decode) pending[item.counter]++;
-        const int64_t step = queries_per_tile(heads);
         for (int64_t sequence = first_chunk; sequence < batch.num_sequences; sequence++) {
-            const int64_t length = batch.query_starts[sequence + 1] - batch.query_starts[sequence];
-            for (int64_t first = (length - 1) / step * step; first >= 0; first -= step) {
-                const int64_t end = std::min(first + step, length), row = batch.query_starts[sequence];
-                const int64_t begin = last ? batch.next_wanted(row + first) - row : first;
-                for (int64_t head = 0; head < heads.num_kv_heads && begin < end; head++)
-                    chunks.push_back({sequence, head, begin, end - begin});
+            const int64_t start = batch.query_starts[sequence];
+            const int64_t from = std::max(first, start), to = std::min(end, batch.query_starts[sequence + 1]);
+            const int64_t tiles = (to - from + queries_per_tile(heads) - 1) / queries_per_tile(heads);
+            for (int64_t tile = tiles - 1; tile >= 0; tile--) {
+                const int64_t stop = from + (to - from) * (tile + 1) / tiles, begin = from + (to - from) * tile / tiles;
+                const int64_t wanted = last ? batch.next_wanted(begin) : begin;
+                for (int64_t head = 0; head < heads.num_kv_heads && wanted < stop; head++)
+                    chunks.push_back({sequence, head, wanted - start, stop - wanted});
             }
         }
     }
@@ -55,16 +58,17 @@ template <class T>
 struct AttentionScratch {
     Scratch parts, own;
 
-    void grow(const Agenda& agenda, const Heads& heads, int members) {
-        parts.get<float>(agenda.num_parts * part_floats(heads));
-        own.get<char>(agenda.chunks.empty() ? 0 : ChunkScratch<T>::bytes(heads) * members);
+    void grow(int64_t num_parts, const Heads& heads, int members) {
+        parts.get<float>(num_parts * part_floats(heads));
+        own.get<char>(ChunkScratch<T>::bytes(heads) * members);
     }
 };
 
 constexpr int64_t FEW_ITEMS = 8;      // pieces of a step's decode rows, for every member of a team
 constexpr int64_t ROWS_OF_PIECE = 64;
 
-// A phase of the team's run: rotates keys of rows [first, end) of `qkv` that are no decode rows, and writes their KV.
+// A phase of the team's run: rotates keys of rows [first, end) that are no decode rows, and writes their KV. `qkv` is where
+// row 0 of the step would be.
 template <class T>
 void prepare(Team& team, int member, float* qkv, int64_t stride, const Batch& batch, const Heads& heads,
              const Cache<T>& cache, const Agenda& agenda, int64_t first, int64_t end) {
@@ -77,7 +81,8 @@ void prepare(Team& team, int member, float* qkv, int64_t stride, const Batch& ba
     });
 }
 
-// A phase of the team's run: attends for all rows of `qkv`. Chunks have been prepared, decode rows write their own KV.
+// A phase of the team's run: attends for an agenda's rows. Chunks have been prepared, decode rows write their own KV. `qkv`
+// and `out` are where row 0 of the step would be.
 template <class T, class Out>
 void attend(Team& team, int member, float* qkv, int64_t stride, const Batch& batch, const Heads& heads,
             const Cache<T>& cache, const Agenda& agenda, AttentionScratch<T>& scratch, Out* out, int64_t out_stride) {

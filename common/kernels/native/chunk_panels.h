@@ -111,13 +111,13 @@ inline void take_columns(const char* const (&from)[LANES], int64_t bytes, char* 
     }
 }
 
-// Sixteen rows from `start` on of those that a tile's queries are, `dim` entries each; row r is query r % count of head
-// r / count. They lie too far apart for the processor to foresee them.
+// Sixteen rows from `start` on of those that a tile's queries are, `dim` entries each; row r is head r % group of query
+// r / group, so that lanes of a panel see nearly the same tokens. The processor would not foresee them.
 template <class Entry>
-void foresee_rows(const Entry* first, int64_t stride, int64_t dim, int64_t count, int64_t start, int64_t rows) {
+void foresee_rows(const Entry* first, int64_t stride, int64_t dim, int64_t group, int64_t start, int64_t rows) {
     for (int64_t row = start; row < std::min(start + LANES, rows); row++)
         for (int64_t i = 0; i < dim; i += 64 / (int64_t)sizeof(Entry))
-            __builtin_prefetch(first + row % count * stride + row / count * dim + i, std::is_same_v<Entry, float> ? 0 : 1);
+            __builtin_prefetch(first + row / group * stride + row % group * dim + i, std::is_same_v<Entry, float> ? 0 : 1);
 }
 
 // A tile's queries, rotated here, and the position of each. `first` is the row of the first query in `qkv` and `position`
@@ -126,16 +126,16 @@ template <class T>
 void take_queries(const float* first, int64_t stride, int64_t count, int64_t position, float scale, const Heads& heads,
                   ChunkScratch<T>& scratch) {
     using P = Panel<T>;
-    const int64_t dim = heads.head_dim, rows = count * heads.group();
+    const int64_t dim = heads.head_dim, group = heads.group(), rows = count * group;
     alignas(64) P taken[LANES * MAX_HEAD_DIM] = {};
     alignas(64) float query[MAX_HEAD_DIM] = {};
     const char* from[LANES];
     for (int64_t start = 0; start < round_up(rows, PANEL); start += LANES) {
-        foresee_rows(first, stride, dim, count, start + LANES, rows);
+        foresee_rows(first, stride, dim, group, start + LANES, rows);
         for (int64_t t = 0; t < LANES; t++) {
-            const int64_t row = std::min(start + t, rows - 1), place = position + row % count;
+            const int64_t row = std::min(start + t, rows - 1), place = position + row / group;
             P* to = taken + t * MAX_HEAD_DIM;
-            std::memcpy(query, first + row % count * stride + row / count * dim, dim * sizeof(float));
+            std::memcpy(query, first + row / group * stride + row % group * dim, dim * sizeof(float));
             rotate_query(query, heads, place);
             for (int64_t i = 0; i < dim; i += LANES)
                 store_some(to + i, load(query + i) * (start + t < rows ? scale : 0), dim - i);
@@ -174,9 +174,9 @@ void take_tile(const Cache<T>& cache, const int64_t* table, int64_t kv_head, int
 // A tile's results, from panels to rows of `first`, which is that of the tile's first query.
 template <class T, class Out>
 void give_rows(const ChunkScratch<T>& scratch, int64_t count, const Heads& heads, Out* first, int64_t stride) {
-    const int64_t dim = heads.head_dim, rows = count * heads.group();
+    const int64_t dim = heads.head_dim, group = heads.group(), rows = count * group;
     for (int64_t start = 0; start < rows; start += LANES) {
-        foresee_rows(first, stride, dim, count, start + LANES, rows);
+        foresee_rows(first, stride, dim, group, start + LANES, rows);
         const float* panel = scratch.out + start / PANEL * PANEL * scratch.width + start % PANEL;
         const Vec share = 1.0f / load(scratch.totals + start);
         for (int64_t i = 0; i < dim; i += LANES) {
@@ -184,7 +184,7 @@ void give_rows(const ChunkScratch<T>& scratch, int64_t count, const Heads& heads
             for (int64_t d = 0; d < LANES; d++) each[d] = (Bits)(load(panel + (i + d) * PANEL) * share);
             transpose(each);
             for (int64_t row = start; row < std::min(start + LANES, rows); row++)
-                store_some(first + row % count * stride + row / count * dim + i, (Vec)each[row - start], dim - i);
+                store_some(first + row / group * stride + row % group * dim + i, (Vec)each[row - start], dim - i);
         }
     }
 }

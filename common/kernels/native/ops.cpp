@@ -11,9 +11,9 @@ void attend_once(Team& team, float* qkv, int64_t stride, const Batch& batch, con
     using A = typename Left<T>::Type;
     const Cache<T> cache{(T*)pool.kv,      pool.block_stride, pool.kv_stride,
                          pool.head_stride, pool.block_tokens, heads.head_dim};
-    const Agenda agenda(batch, heads, false);
+    const Agenda agenda(batch, heads, false, 0, batch.num_tokens, 0);
     AttentionScratch<T> scratch;
-    scratch.grow(agenda, heads, team.size);
+    scratch.grow(agenda.num_parts, heads, team.size);
     team.run([&](int member) {
         prepare(team, member, qkv, stride, batch, heads, cache, agenda, 0, batch.num_tokens);
         attend(team, member, qkv, stride, batch, heads, cache, agenda, scratch, (A*)out, out_stride);

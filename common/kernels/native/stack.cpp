@@ -1,9 +1,11 @@
 // The forward pass: every member of the team walks through all layers. Few rows are shared out by columns of the weights, a
-// phase for every op that needs what another wrote; of many, members take blocks that need no other's until attention.
+// phase for every op that needs what another wrote; of many, members take blocks through a layer at a time, and wait for
+// nothing but what the blocks before left for their attention.
 // The residual stream is float; what enters a product is rounded to the weights' type once.
 #include "stack.h"
 
 #include <map>
+#include <optional>
 
 #include "attention.h"
 #include "silu_mul.h"
@@ -40,7 +42,9 @@ struct Gate {
     A* to;
     int64_t stride;
     const float* bias;
-    void operator()(int64_t row, Vec low, Vec high) const { store(to + row * stride, silu_mul(low, high)); }
+    void operator()(int64_t row, Vec low, Vec high) const {
+        store(to + row * stride, sizeof(A) == 2 ? rough_silu_mul(low, high) : silu_mul(low, high));
+    }
 };
 
 // Rows of `stride` entries, `width` of them for a panel, that tiles go to.
@@ -67,25 +71,25 @@ public:
 template <class T>
 class StackOf : public Stack {
 public:
-    using Stack::Stack;
     using A = typename Left<T>::Type;
+    explicit StackOf(const Model& model) : Stack(model) { widths(); }
 
     void forward(Team& team, const Batch& batch, const Pool& pool, void* out) override {
-        std::map<int64_t, Agenda> agendas;
-        for (int64_t i = 0; i < model.num_layers; i++) {
-            const Heads heads = heads_of(model.layers[i]);
-            auto [found, fresh] = agendas.try_emplace(heads.window, batch, heads, false);
-            if (fresh) attention_.grow(found->second, heads, team.size);
+        const int64_t rows = batch.num_tokens, count = std::max<int64_t>(1, num_blocks(rows, team.size, batch.num_decode));
+        std::vector<Block> blocks(count);
+        for (int64_t i = 0; i < count; i++) {
+            blocks[i].first = rows * i / count, blocks[i].rows = rows * (i + 1) / count - blocks[i].first;
+            plan(blocks[i], batch, i ? blocks[i - 1].num_parts : 0);
         }
-        const Agenda final_agenda(batch, heads_of(model.layers[model.num_layers - 1]), true);
-        const int64_t rows = batch.num_tokens;
-        widths();
+        attention_.grow(blocks[count - 1].num_parts, heads_of(model.layers[0]), team.size);
+        const int64_t own = std::max(largest_block() * team.size, count > 1 ? 0 : rows);
+        num_rows_ = rows;
         residual_ = residual_memory_.get<float>(rows * hidden_width_);
-        qkv_ = qkv_memory_.get<float>(rows * qkv_width_);
-        normed_ = normed_memory_.get<A>(std::max(rows, LARGEST_BLOCK * team.size) * hidden_width_);
-        attended_ = attended_memory_.get<A>(rows * attended_width_);
-        inner_ = inner_memory_.get<A>(std::max(rows, largest_block() * team.size) * inner_width_);
-        team.run([&](int member) { pass(team, member, batch, pool, agendas, final_agenda, (A*)out); });
+        qkv_ = qkv_memory_.get<float>(own * qkv_width_);
+        normed_ = normed_memory_.get<A>(std::max(own, FEW_ROWS * team.size) * hidden_width_);
+        attended_ = attended_memory_.get<A>((rows + own) * attended_width_);
+        inner_ = inner_memory_.get<A>(own * inner_width_);
+        team.run([&](int member) { pass(team, member, batch, pool, blocks, (A*)out); });
     }
 
 private:
@@ -107,48 +111,90 @@ private:
         inner_width_ = width(model.inner, sizeof(A));
     }
 
-    // Rows that are gone through together: all of them by the whole team, or a block by one member.
+    // Rows that go through the layers together, what their attention has to do, and how many layers they are through.
+    struct Block {
+        int64_t first, rows;
+        std::map<int64_t, Agenda> agendas;  // by window
+        std::optional<Agenda> last;
+        int64_t num_parts;  // with those of the blocks before
+        std::atomic<int64_t> prepared{0}, done{0};
+    };
+
+    // Who goes through them, and in what memory: all rows by the whole team, or a block by one member.
     struct Part {
         Team& team;
         int member;
         int64_t first, rows;
-        A *normed, *inner;  // for these rows alone
+        float* qkv;
+        A *normed, *attended, *inner;
     };
 
-    void pass(Team& team, int member, const Batch& batch, const Pool& pool, const std::map<int64_t, Agenda>& agendas,
-              const Agenda& final_agenda, A* out) {
-        int64_t rows = batch.num_tokens;
-        const int64_t last = model.num_layers - 1;
-        for (int64_t index = 0; index <= last; index++) {
-            const Layer& layer = model.layers[index];
-            const Heads heads = heads_of(layer);
-            const Agenda& agenda = index == last ? final_agenda : agendas.at(layer.window);
-            const Cache<T> cache{(T*)pool.kv + index * pool.layer_stride, pool.block_stride, pool.kv_stride,
-                                 pool.head_stride, pool.block_tokens, model.head_dim};
-            each_part(team, member, rows, [&](const Part& part) {
-                if (index == 0)
-                    embed(part, batch);
-                else
-                    finish(part, model.layers[index - 1]);
-                norm(part, layer.attention_norm);
-                const int64_t skipped = index == last ? unwanted_columns(part, batch) : 0;
-                linear<T>(part.team, part.member, part.normed, hidden_width_, part.rows, behind(layer.qkv, skipped),
-                          Rows<Store, float>{qkv_ + part.first * qkv_width_ + skipped, qkv_width_, PANEL});
-                prepare(part.team, part.member, qkv_, qkv_width_, batch, heads, cache, agenda, part.first,
-                        part.first + part.rows);
-            });
-            attend(team, member, qkv_, qkv_width_, batch, heads, cache, agenda, attention_, attended_, attended_width_);
+    void plan(Block& block, const Batch& batch, int64_t place) {
+        block.num_parts = place;
+        for (int64_t i = 0; i < model.num_layers; i++) {
+            const Heads heads = heads_of(model.layers[i]);
+            const auto [found, fresh] =
+                block.agendas.try_emplace(heads.window, batch, heads, false, block.first, block.first + block.rows, place);
+            if (fresh) block.num_parts = std::max(block.num_parts, found->second.num_parts);
         }
+        block.last.emplace(batch, heads_of(model.layers[model.num_layers - 1]), true, block.first,
+                           block.first + block.rows, place);
+    }
+
+    void pass(Team& team, int member, const Batch& batch, const Pool& pool, std::vector<Block>& blocks, A* out) {
+        const int64_t layers = model.num_layers, count = blocks.size();
+        if (count == 1)
+            for (int64_t index = 0; index < layers; index++)
+                go_through(index, whole(team, member, batch.num_tokens), batch, pool, blocks[0], [] {});
+        else
+            team.share(member, layers * count, [&](int64_t piece) {
+                Block& block = blocks[piece % count];
+                const int64_t index = piece / count;
+                Team::await([&] { return block.done.load(std::memory_order_acquire) == index; });
+                const Part part = alone(member, block.first, block.rows, index == layers - 1);
+                go_through(index, part, batch, pool, block, [&] {
+                    block.prepared.store(index + 1, std::memory_order_release);
+                    for (const Block& before : blocks) {
+                        if (&before == &block) break;
+                        Team::await([&] { return before.prepared.load(std::memory_order_acquire) > index; });
+                    }
+                });
+                block.done.store(index + 1, std::memory_order_release);
+            });
+        int64_t rows = batch.num_tokens;
         if (rows != batch.num_wanted) {
             team.share(member, 1, [&](int64_t) { keep_wanted(batch); });
             rows = batch.num_wanted;
         }
         each_part(team, member, rows, [&](const Part& part) {
-            finish(part, model.layers[last]);
+            finish(part, model.layers[layers - 1]);
             each_row(part, [&](int64_t row) {
                 rms_norm(residual_ + row * hidden_width_, model.norm, model.hidden, model.eps, out + row * model.hidden);
             });
         });
+    }
+
+    // A layer, without what follows its attention in the last one. `meet` is called before the attention.
+    template <class Meet>
+    void go_through(int64_t index, const Part& part, const Batch& batch, const Pool& pool, const Block& block,
+                    const Meet& meet) {
+        const bool last = index == model.num_layers - 1;
+        const Layer& layer = model.layers[index];
+        const Heads heads = heads_of(layer);
+        const Agenda& agenda = last ? *block.last : block.agendas.at(layer.window);
+        const Cache<T> cache{(T*)pool.kv + index * pool.layer_stride, pool.block_stride, pool.kv_stride,
+                             pool.head_stride, pool.block_tokens, model.head_dim};
+        if (index == 0) embed(part, batch);
+        norm(part, layer.attention_norm);
+        const int64_t skipped = last ? unwanted_columns(part, batch) : 0;
+        linear<T>(part.team, part.member, part.normed, hidden_width_, part.rows, behind(layer.qkv, skipped),
+                  Rows<Store, float>{part.qkv + skipped, qkv_width_, PANEL});
+        float* qkv = part.qkv - part.first * qkv_width_;
+        prepare(part.team, part.member, qkv, qkv_width_, batch, heads, cache, agenda, part.first, part.first + part.rows);
+        meet();
+        attend(part.team, part.member, qkv, qkv_width_, batch, heads, cache, agenda, attention_,
+               part.attended - part.first * attended_width_, attended_width_);
+        if (!last) finish(part, layer);
     }
 
     // Of the last layer's qkv: rows that nobody asked for leave keys and values behind, and query nothing.
@@ -169,8 +215,7 @@ private:
     // What follows a layer's attention.
     void finish(const Part& part, const Layer& layer) {
         const Rows<Add, float> sum_up{residual_ + part.first * hidden_width_, hidden_width_, PANEL};
-        linear<T>(part.team, part.member, attended_ + part.first * attended_width_, attended_width_, part.rows, layer.o,
-                  sum_up);
+        linear<T>(part.team, part.member, part.attended, attended_width_, part.rows, layer.o, sum_up);
         norm(part, layer.mlp_norm);
         linear<T>(part.team, part.member, part.normed, hidden_width_, part.rows, layer.gate_up,
                   Rows<Gate<A>, A>{part.inner, inner_width_, LANES});
@@ -189,24 +234,34 @@ private:
         return std::min<int64_t>(LARGEST_BLOCK, LEFT_BYTES / (inner_width_ * sizeof(A)));
     }
 
-    // 0 where blocks would be low, which then read weights too often, or fewer than members.
-    int64_t num_blocks(int64_t rows, int members) const {
+    // 0 where blocks would be low, which then read weights too often, or fewer than members; or so few that others would
+    // wait for the one with the decode rows.
+    int64_t num_blocks(int64_t rows, int members, int64_t num_decode) const {
         const int64_t most = rows / LEAST_BLOCK, largest = largest_block();
-        if (largest < LEAST_BLOCK || most < members) return 0;
-        return round_up(std::max((rows + largest - 1) / largest, std::min(BLOCKS_EACH * members, most)), members);
+        if (largest < LEAST_BLOCK || most < (num_decode ? BLOCKS_EACH * members : members)) return 0;
+        return std::max((rows + largest - 1) / largest, std::min(BLOCKS_EACH * members, most));
+    }
+
+    Part whole(Team& team, int member, int64_t rows) {
+        A* normed = normed_ + (rows <= FEW_ROWS ? member * FEW_ROWS * hidden_width_ : 0);
+        return {team, member, 0, rows, qkv_, normed, attended_, inner_};
+    }
+
+    // What follows the last layer takes up what its attention left: that stands where the step's rows do.
+    Part alone(int member, int64_t first, int64_t rows, bool keeps) {
+        const int64_t start = member * largest_block();
+        A* attended = attended_ + (keeps ? first : num_rows_ + start) * attended_width_;
+        A *normed = normed_ + start * hidden_width_, *inner = inner_ + start * inner_width_;
+        return {alone_, member, first, rows, qkv_ + start * qkv_width_, normed, attended, inner};
     }
 
     template <class Do>
     void each_part(Team& team, int member, int64_t rows, const Do& work) {
-        const int64_t count = num_blocks(rows, team.size), block = largest_block();
-        if (count == 0) {
-            A* normed = normed_ + (rows <= FEW_ROWS ? member * FEW_ROWS * hidden_width_ : 0);
-            return work(Part{team, member, 0, rows, normed, inner_});
-        }
+        const int64_t count = num_blocks(rows, team.size, 0);
+        if (count == 0) return work(whole(team, member, rows));
         team.share(member, count, [&](int64_t piece) {
-            const int64_t first = rows * piece / count, end = rows * (piece + 1) / count;
-            work(Part{alone_, 0, first, end - first, normed_ + member * block * hidden_width_,
-                      inner_ + member * block * inner_width_});
+            const int64_t first = rows * piece / count;
+            work(alone(member, first, rows * (piece + 1) / count - first, true));
         });
     }
 
@@ -238,7 +293,7 @@ private:
 
     Team alone_{1};
     Scratch residual_memory_, qkv_memory_, normed_memory_, attended_memory_, inner_memory_;
-    int64_t hidden_width_, qkv_width_, attended_width_, inner_width_;
+    int64_t num_rows_, hidden_width_, qkv_width_, attended_width_, inner_width_;
     float *residual_, *qkv_;
     A *normed_, *attended_, *inner_;
     AttentionScratch<T> attention_;

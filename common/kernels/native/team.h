@@ -48,7 +48,13 @@ public:
             }
             next = next_.load(std::memory_order_acquire);
         }
-        for (int spins = 0; next_.load(std::memory_order_acquire) >> 32 == phase; spins++) pause(spins);
+        await([&] { return next_.load(std::memory_order_acquire) >> 32 != phase; });
+    }
+
+    // What a piece needs of an earlier one, which some member has taken and will end.
+    template <class Ready>
+    static void await(const Ready& ready) {
+        for (int spins = 0; !ready(); spins++) pause(spins);
     }
 
 private:

@@ -233,4 +233,13 @@ inline Vec rough_power(Vec x) {
 #endif
 }
 
+// 1 / x, as good.
+inline Vec rough_reciprocal(Vec x) {
+#ifdef __AVX512F__
+    return (Vec)_mm512_rcp14_ps((__m512)x);
+#else
+    return 1.0f / x;
+#endif
+}
+
 }  // namespace baton
