@@ -15,7 +15,7 @@ from loadtest.peers.rows import LLAMA, VLLM, Row, judge, number, rows_of, spread
 
 RESULTS = Path("loadtest/results")
 DOCUMENTS = {Path("README.md"): "speed", Path("docs/performance.md"): "targets"}
-MODELS = {"135m": "peers-cpu", "350m": "peers-cpu-350m"}
+MODELS = {"135m": "peers-cpu", "170m": "peers-cpu-170m", "350m": "peers-cpu-350m"}
 NAMES = {VLLM: "vLLM", LLAMA: "llama.cpp"}
 README_ROWS = (
     ("decode, one stream, bare engines", "decode B=1 engine", LLAMA, "tokens/s"),
@@ -65,7 +65,7 @@ def speed(kept: Kept) -> str:
 
 
 def targets(folder: Path) -> str:
-    """For docs/performance.md: every row with its limits, on both models."""
+    """For docs/performance.md: every row with its limits, on each model."""
     bench = folder / "bench-cpu.json"
     micro = [row for row in loaded(bench.read_text()) if row.number] if bench.exists() else []
     lines: dict[tuple[str, str], dict[str, str]] = {}
@@ -79,16 +79,15 @@ def targets(folder: Path) -> str:
                 lines.setdefault(key, {})[model] = f"{spread(found.figures)} {found.verdict}"
                 limits[key] = (f"{'<=' if row.most else '>='} {row.must:g}", f"{row.aim:g}")
     for measured in micro:
-        cells = measured.cells()
-        what, model = _without_model(cells[1])
+        _, words, figure, must, aim, verdict = measured.cells()
+        what, model = _without_model(words)
         key = (measured.number, what)
-        lines.setdefault(key, {})[model] = f"{cells[2]} {cells[5]}"
-        limits[key] = (cells[3], cells[4])
-    table = ["| row | what | must | aim | 135m | 350m |", "|---|---|---|---|---|---|"]
+        lines.setdefault(key, {})[model] = f"{figure} {verdict}"
+        limits[key] = (must, aim)
+    table = ["| row | what | must | aim | " + " | ".join(MODELS) + " |", "|---" * (4 + len(MODELS)) + "|"]
     for key in sorted(lines, key=lambda key: int(key[0][1:])):
-        models = lines[key]
-        must, aim = limits[key]
-        table.append(f"| {key[0]} | {key[1]} | {must} | {aim} | {models.get('135m', '')} | {models.get('350m', '')} |")
+        cells = (lines[key].get(model, "") for model in MODELS)
+        table.append("| " + " | ".join((*key, *limits[key], *cells)) + " |")
     return "\n".join(table)
 
 

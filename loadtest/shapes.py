@@ -1,6 +1,6 @@
 """Random models of a given shape, for measuring: what they say means nothing, what they cost is real.
 
-Owns the shapes. The tokenizer is a small one of its own; prompts for these models are token ids.
+Owns the shapes. The tokenizer has learned next to nothing; prompts for these models are token ids.
 """
 
 import json
@@ -17,7 +17,7 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A Llama's proportions."""
+    """A Llama's proportions, or a Qwen3's: its heads have a size of their own, and norms for queries and keys."""
 
     hidden: int
     feed_forward: int
@@ -26,15 +26,21 @@ class Shape:
     kv_heads: int
     vocab: int
     context: int = 8192
+    head_size: int = 0
 
     @property
     def head_dim(self) -> int:
-        return self.hidden // self.heads
+        return self.head_size or self.hidden // self.heads
+
+    @property
+    def family(self) -> str:
+        return "qwen3" if self.head_size else "llama"
 
 
 SHAPES = {
     "tiny": Shape(128, 384, 4, 4, 2, 4096),
     "135m": Shape(576, 1536, 30, 9, 3, 32768),
+    "170m": Shape(640, 2432, 24, 8, 2, 32768, head_size=128),  # a quarter of Qwen3-4B's widths
     "350m": Shape(1024, 2816, 24, 16, 4, 32768),
     "1b": Shape(2048, 8192, 16, 32, 8, 32768),
 }
@@ -51,15 +57,15 @@ def random_model(name: str, folder: Path, dtype: torch.dtype = torch.bfloat16) -
         made.mkdir()
         save_file(_weights(SHAPES[name], dtype), made / "model.safetensors", metadata={"format": "pt"})
         (made / "config.json").write_text(json.dumps(_config(SHAPES[name], dtype), indent=2))
-        _write_tokenizer(made)
+        _write_tokenizer(made, SHAPES[name].vocab)
         shutil.move(made, target)
     return target
 
 
 def _config(shape: Shape, dtype: torch.dtype) -> dict[str, object]:
     return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+        "architectures": [f"{shape.family.capitalize()}ForCausalLM"],
+        "model_type": shape.family,
         "torch_dtype": str(dtype).removeprefix("torch."),
         "vocab_size": shape.vocab,
         "hidden_size": shape.hidden,
@@ -84,7 +90,7 @@ def _weights(shape: Shape, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     def matrix(rows: int, columns: int) -> torch.Tensor:
         return (torch.randn(rows, columns, generator=random) * 0.02).to(dtype)
 
-    kv = shape.kv_heads * shape.head_dim
+    queries, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     tensors = {
         "model.embed_tokens.weight": matrix(shape.vocab, shape.hidden),
         "model.norm.weight": torch.ones(shape.hidden, dtype=dtype),
@@ -93,8 +99,11 @@ def _weights(shape: Shape, dtype: torch.dtype) -> dict[str, torch.Tensor]:
         prefix = f"model.layers.{layer}."
         for norm in ("input_layernorm", "post_attention_layernorm"):
             tensors[f"{prefix}{norm}.weight"] = torch.ones(shape.hidden, dtype=dtype)
-        sizes = {"q": (shape.hidden, shape.hidden), "k": (kv, shape.hidden), "v": (kv, shape.hidden)}
-        for projection, (rows, columns) in {**sizes, "o": (shape.hidden, shape.hidden)}.items():
+        if shape.family == "qwen3":
+            for norm in ("q_norm", "k_norm"):
+                tensors[f"{prefix}self_attn.{norm}.weight"] = torch.ones(shape.head_dim, dtype=dtype)
+        sizes = {"q": (queries, shape.hidden), "k": (kv, shape.hidden), "v": (kv, shape.hidden)}
+        for projection, (rows, columns) in {**sizes, "o": (shape.hidden, queries)}.items():
             tensors[f"{prefix}self_attn.{projection}_proj.weight"] = matrix(rows, columns)
         tensors[prefix + "mlp.gate_proj.weight"] = matrix(shape.feed_forward, shape.hidden)
         tensors[prefix + "mlp.up_proj.weight"] = matrix(shape.feed_forward, shape.hidden)
@@ -102,7 +111,8 @@ def _weights(shape: Shape, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _write_tokenizer(folder: Path) -> None:
+def _write_tokenizer(folder: Path, size: int) -> None:
+    """Every id has a text, so that what a random model says is seen; those beyond the learned ones are never read."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -114,6 +124,9 @@ def _write_tokenizer(folder: Path) -> None:
         vocab_size=512, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(["a model of a given shape says nothing that means anything"], trainer)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    written = json.loads(tokenizer.to_str())
+    vocabulary = written["model"]["vocab"]
+    vocabulary |= {f"Ġw{place}": place for place in range(len(vocabulary), size)}
+    (folder / "tokenizer.json").write_text(json.dumps(written))
     settings = {"bos_token": special[0], "eos_token": special[1], "tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2))

@@ -26,12 +26,16 @@ RUNS = (
     ("mask",),
     ("step", "135m", "1"),
     ("step", "135m", "2"),
+    ("step", "170m", "1"),
+    ("step", "170m", "2"),
     ("step", "350m", "1"),
     ("step", "350m", "2"),
     ("reference",),
     ("served", "135m"),
+    ("served", "170m"),
     ("served", "350m"),
     ("handoff", "135m"),
+    ("handoff", "170m"),
     ("handoff", "350m"),
 )
 LIMIT_S = 240.0

@@ -103,11 +103,12 @@ def _sizes(options: argparse.Namespace, vocab: int) -> Sizes:
 
 def _sheet_name(model: Path) -> str:
     """The 135 M model's is the one that others quote."""
-    return "peers-cpu.md" if model.name.startswith(MAIN) else f"peers-cpu-{model.name}.md"
+    name = model.name.removesuffix("-bfloat16")
+    return "peers-cpu.md" if name == MAIN else f"peers-cpu-{name}.md"
 
 
 def _model(name: str, folder: Path | None) -> Path:
-    """The peers' own model of that name where there is one, as it has a gguf beside it; else a shape, or a folder."""
+    """The peers' own model of that name where there is one; else a shape, or a folder."""
     own = folder / "models" / name if folder is not None else None
     if own is not None and own.is_dir():
         return own

@@ -19,13 +19,22 @@ from baton.client import Client, Delta
 from common.types.errors import BatonError
 from loadtest.peers import loads
 from loadtest.peers.command import Failed, output
-from loadtest.peers.contenders import Peers, baton_apart, baton_demo, baton_together, engine_command, vllm_server
+from loadtest.peers.contenders import (
+    Peers,
+    baton_apart,
+    baton_demo,
+    baton_together,
+    clean_environment,
+    engine_command,
+    vllm_server,
+)
 from loadtest.peers.journal import Journal, Sample
 from loadtest.peers.loads import Sizes
 from loadtest.peers.referee import referee
 from loadtest.peers.server import NotStarted, Server, running
 
 ENGINE_S = 300.0
+ENGINE_ROWS = frozenset({"C1", "C2", "C3"})
 Measure = Callable[[Server, str, int, Sizes], AsyncIterator[Sample]]
 PHASE_FAILURES = (Failed, NotStarted, BatonError, ValueError, TimeoutError, OSError)
 
@@ -52,6 +61,10 @@ class Comparison:
         if "C12" in self.wanted:
             for turn in range(self.first_turn, self.first_turn + self.sizes.starts):
                 await self._phase("start to first token", lambda turn=turn: self._start(turn))  # type: ignore[misc]
+        command = self.peers.missing_gguf() if self.wanted & ENGINE_ROWS else None
+        if command is not None:
+            name = "weights for llama.cpp"
+            await self._phase(name, partial(output, name, command, ENGINE_S, clean_environment({})))
         for turn in range(self.first_turn, self.first_turn + self.sizes.turns):
             await self._turn(turn)
         if self.bugs:
@@ -84,7 +97,7 @@ class Comparison:
 
     async def _engines(self, turn: int) -> None:
         """Each engine's own speed, without a server around it."""
-        for side in ("baton", "llama.cpp", "vllm") if self.wanted & {"C1", "C2", "C3"} else ():
+        for side in ("baton", "llama.cpp", "vllm") if self.wanted & ENGINE_ROWS else ():
             command = engine_command(side, self.peers, self.cores)
             if command is None:
                 if turn == 0:

@@ -2,7 +2,7 @@
 
     PEERS/vllm/bin/vllm            vLLM's CPU build
     PEERS/llama/bin/python         llama-cpp-python
-    PEERS/models/NAME              a model in Hugging Face's layout, and NAME.bf16.gguf beside it
+    PEERS/models/NAME              a model in Hugging Face's layout; NAME.bf16.gguf is made beside it for llama.cpp
 
 Owns command lines. A peer keeps its own environment: nothing of it is imported here.
 """
@@ -46,8 +46,17 @@ class Peers:
 
     @property
     def gguf(self) -> Path | None:
-        path = self.model.with_name(f"{self.model.name}.bf16.gguf")
+        path = self._gguf()
         return path if path.is_file() else None
+
+    def missing_gguf(self) -> tuple[str, ...] | None:
+        """The command that makes it, where llama.cpp is installed and it is not there."""
+        if self.llama_python is None or self.gguf is not None:
+            return None
+        return (*_script(self.llama_python, "to_gguf.py"), str(self.model.absolute()), str(self._gguf().absolute()))
+
+    def _gguf(self) -> Path:
+        return self.model.with_name(f"{self.model.name}.bf16.gguf")
 
     def _existing(self, name: str) -> Path | None:
         path = self.folder / name if self.folder is not None else None

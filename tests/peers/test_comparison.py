@@ -147,7 +147,14 @@ def test_what_is_installed_is_found(tmp_path: Path) -> None:
     assert Peers(None, peers.model).vllm is None
     for side in ("baton", "vllm", "llama.cpp"):
         assert engine_command(side, peers, (0, 1)) is not None
-    assert engine_command("llama.cpp", Peers(tmp_path, tmp_path / "other"), (0, 1)) is None
+    assert peers.missing_gguf() is None
+    other = Peers(tmp_path, tmp_path / "other")
+    assert engine_command("llama.cpp", other, (0, 1)) is None
+    command = other.missing_gguf()
+    assert command is not None
+    assert command[0] == str(tmp_path / "llama/bin/python")
+    assert command[-2:] == (str(other.model), str(tmp_path / "other.bf16.gguf"))
+    assert Peers(None, other.model).missing_gguf() is None
 
 
 def test_nothing_from_outside_sets_a_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,4 +194,4 @@ def test_sizes_are_a_chosen_set_with_what_was_asked_for_otherwise() -> None:
 
 def test_another_model_has_a_sheet_of_its_own() -> None:
     assert _sheet_name(Path("peers/models/135m")) == _sheet_name(Path("x/135m-bfloat16")) == "peers-cpu.md"
-    assert _sheet_name(Path("peers/models/350m")) == "peers-cpu-350m.md"
+    assert _sheet_name(Path("peers/models/350m")) == _sheet_name(Path("x/350m-bfloat16")) == "peers-cpu-350m.md"

@@ -42,7 +42,7 @@ def test_readme_has_facts_and_the_rows_that_were_measured() -> None:
     ]
 
 
-def test_targets_are_of_both_models_and_in_order(tmp_path: Path) -> None:
+def test_targets_are_of_every_model_and_in_order(tmp_path: Path) -> None:
     for name, factor in (("peers-cpu", 1.0), ("peers-cpu-350m", 0.1)):
         journal = Journal(tmp_path / f"{name}.jsonl")
         for sample in TURNS:
@@ -56,9 +56,9 @@ def test_targets_are_of_both_models_and_in_order(tmp_path: Path) -> None:
     (tmp_path / "bench-cpu.json").write_text(dumped(rows))
     assert targets(tmp_path).splitlines()[2:] == [
         "| C2 | decode tokens/s, B=8, served / vllm | >= 1.3 | 1.8 "
-        "| **2.50** (2.00 to 3.00) aim | **2.50** (2.00 to 3.00) aim |",
-        "| C4 | of bandwidth, B=1, 1 thread | >= 0.8 | 0.9 | 0.75 (0.7 to 0.8) missed | 0.95 aim |",
-        "| C11 | frames | >= 10 |  | 20 met |  |",
+        "| **2.50** (2.00 to 3.00) aim |  | **2.50** (2.00 to 3.00) aim |",
+        "| C4 | of bandwidth, B=1, 1 thread | >= 0.8 | 0.9 | 0.75 (0.7 to 0.8) missed |  | 0.95 aim |",
+        "| C11 | frames | >= 10 |  | 20 met |  |  |",
     ]
 
 
