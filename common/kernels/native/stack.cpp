@@ -76,7 +76,7 @@ public:
 
     void forward(Team& team, const Batch& batch, const Pool& pool, void* out) override {
         const int64_t rows = batch.num_tokens, count = std::max<int64_t>(1, num_blocks(rows, team.size, batch.num_decode));
-        std::vector<Block> blocks(count);
+        std::vector<RowBlock> blocks(count);
         for (int64_t i = 0; i < count; i++) {
             blocks[i].first = rows * i / count, blocks[i].rows = rows * (i + 1) / count - blocks[i].first;
             plan(blocks[i], batch, i ? blocks[i - 1].num_parts : 0);
@@ -112,7 +112,7 @@ private:
     }
 
     // Rows that go through the layers together, what their attention has to do, and how many layers they are through.
-    struct Block {
+    struct RowBlock {
         int64_t first, rows;
         std::map<int64_t, Agenda> agendas;  // by window
         std::optional<Agenda> last;
@@ -129,7 +129,7 @@ private:
         A *normed, *attended, *inner;
     };
 
-    void plan(Block& block, const Batch& batch, int64_t place) {
+    void plan(RowBlock& block, const Batch& batch, int64_t place) {
         block.num_parts = place;
         for (int64_t i = 0; i < model.num_layers; i++) {
             const Heads heads = heads_of(model.layers[i]);
@@ -141,20 +141,20 @@ private:
                            block.first + block.rows, place);
     }
 
-    void pass(Team& team, int member, const Batch& batch, const Pool& pool, std::vector<Block>& blocks, A* out) {
+    void pass(Team& team, int member, const Batch& batch, const Pool& pool, std::vector<RowBlock>& blocks, A* out) {
         const int64_t layers = model.num_layers, count = blocks.size();
         if (count == 1)
             for (int64_t index = 0; index < layers; index++)
                 go_through(index, whole(team, member, batch.num_tokens), batch, pool, blocks[0], [] {});
         else
             team.share(member, layers * count, [&](int64_t piece) {
-                Block& block = blocks[piece % count];
+                RowBlock& block = blocks[piece % count];
                 const int64_t index = piece / count;
                 Team::await([&] { return block.done.load(std::memory_order_acquire) == index; });
                 const Part part = alone(member, block.first, block.rows, index == layers - 1);
                 go_through(index, part, batch, pool, block, [&] {
                     block.prepared.store(index + 1, std::memory_order_release);
-                    for (const Block& before : blocks) {
+                    for (const RowBlock& before : blocks) {
                         if (&before == &block) break;
                         Team::await([&] { return before.prepared.load(std::memory_order_acquire) > index; });
                     }
@@ -176,7 +176,7 @@ private:
 
     // A layer, without what follows its attention in the last one. `meet` is called before the attention.
     template <class Meet>
-    void go_through(int64_t index, const Part& part, const Batch& batch, const Pool& pool, const Block& block,
+    void go_through(int64_t index, const Part& part, const Batch& batch, const Pool& pool, const RowBlock& block,
                     const Meet& meet) {
         const bool last = index == model.num_layers - 1;
         const Layer& layer = model.layers[index];
