@@ -1,6 +1,7 @@
 """A model without numbers: KV is a chain of hashes, a token is a hash of all KV before it, read through block tables.
 
 A wrong table, a missing copy, an unwritten slot or a stale block changes the chain, and with it every later token.
+Only numbers are hashed: a string, or None, has another hash in every process, and a failing seed would not return.
 """
 
 from collections.abc import Sequence
@@ -18,15 +19,16 @@ VOCAB = 50
 
 
 def kv(before: int, token_id: int, position: int) -> int:
-    return hash((before, token_id, position, "kv"))
+    return hash((before, token_id, position))
 
 
 def draw(chain: Sequence[int], sampling: Sampling, choice: int, index: int) -> int:
-    return hash((tuple(chain), sampling.seed, choice, index)) % VOCAB
+    seed = -1 if sampling.seed is None else sampling.seed
+    return hash((*chain, seed, choice, index)) % VOCAB
 
 
 def score(chain: Sequence[int], token_id: int) -> TokenLogprobs:
-    return TokenLogprobs(token_id, -float(hash((tuple(chain), token_id)) % 997))
+    return TokenLogprobs(token_id, -float(hash((*chain, token_id)) % 997))
 
 
 def chain_of(token_ids: Sequence[int]) -> list[int]:
