@@ -8,6 +8,14 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples every time, however slow the machine: a change is judged by what it changed. New examples are looked
+# for with `pytest --hypothesis-profile search`.
+CALM = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
+settings.register_profile("search", deadline=None, suppress_health_check=CALM)
+settings.register_profile("gate", settings.get_profile("search"), derandomize=True, database=None)
+settings.load_profile("gate")
 
 # Whoever runs the tests in the background ignores Ctrl-C, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -19,7 +19,7 @@ from loadtest.bench.record import Record
 from loadtest.bench.statistics import Spread, most_at_once, per_second, percentile
 from tests.bench.records import record
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 NUMBERS = st.floats(min_value=0, max_value=1e6, allow_nan=False)
 WAITS = st.lists(st.floats(min_value=0.001, max_value=3), min_size=1, max_size=6)
 
@@ -160,7 +160,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(JSON)
 def test_an_event_of_any_shape_is_read_or_refused(event: object) -> None:
     try:

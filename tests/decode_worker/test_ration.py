@@ -3,7 +3,7 @@
 from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.engine.limits import Limits
@@ -95,7 +95,6 @@ def test_a_step_in_which_the_process_was_stopped_counts_as_a_few() -> None:
     assert made.tokens(4) >= 16
 
 
-@settings(deadline=None)
 @given(
     st.floats(1e-5, 1e-2),
     st.floats(1e-3, 0.2),

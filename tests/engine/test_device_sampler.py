@@ -65,7 +65,7 @@ def some_row(kind: int, place: int, seed: int) -> SampleRow:
     return row(KINDS[kind], tuple(tokens), 5, name=str(place))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(range(len(KINDS))), min_size=1, max_size=12), st.integers(0, 1000))
 def test_any_company_is_chosen_as_on_the_host(kinds: list[int], seed: int) -> None:
     check(logits_of(len(kinds), seed), [some_row(kind, place, seed) for place, kind in enumerate(kinds)])
@@ -76,7 +76,7 @@ def test_choices_of_one_work_share_its_logits() -> None:
     check(logits_of(3, 3), rows, (0, 0, 0, 1, 2, 2))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(range(len(KINDS))), min_size=1, max_size=8), st.integers(0, 1000))
 def test_a_token_ahead_is_the_one_the_host_would_choose_next(kinds: list[int], seed: int) -> None:
     """The device knows a token that the host does not: counts and least numbers of tokens go by it all the same."""

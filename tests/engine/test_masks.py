@@ -121,7 +121,7 @@ def test_collecting_what_nobody_began_is_a_bug() -> None:
         masks.collect()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), min_size=1, max_size=12))
 def test_masks_depend_on_nothing_but_what_was_said(turns: list[tuple[int, int]]) -> None:
     """Whatever rows come and go, in whatever order and company."""

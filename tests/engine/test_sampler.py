@@ -159,7 +159,7 @@ KINDS = [
 ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(range(len(KINDS))), min_size=1, max_size=12), st.integers(0, 1000))
 def test_a_row_is_chosen_alike_alone_and_in_any_company(kinds: list[int], seed: int) -> None:
     logits = logits_of(len(kinds), seed)

@@ -53,7 +53,7 @@ CASES: dict[str, Case] = {
         decode_pb2.StepFrame,
     ),
 }
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 
 
 @pytest.fixture(params=CASES)
@@ -120,7 +120,7 @@ def test_no_field_is_forgotten(name: str) -> None:
     fields_of(message_type.DESCRIPTOR, known)
     seen: set[str] = set()
 
-    @settings(max_examples=200, deadline=None, database=None)
+    @settings(max_examples=200)
     @given(value=values)
     def look(value: Any) -> None:
         fields_set(to_proto(value), seen)

@@ -32,7 +32,7 @@ def test_nothing_has_no_percentile() -> None:
     assert Latency().recent(60, 100.0).percentile(0.99) is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.floats(0.0002, 500), min_size=1, max_size=60), st.sampled_from([0.5, 0.9, 0.99]))
 def test_a_percentile_is_known_to_its_bucket(values: list[float], share: float) -> None:
     latency = Latency()

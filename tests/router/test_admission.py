@@ -1,7 +1,7 @@
 """Admission by token cost, and the retry budget. Time is a number here."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.types.errors import Overloaded
@@ -100,7 +100,6 @@ def test_a_rate_forgets() -> None:
     assert rate.per_s(1000.0) < 1e-6
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 300), st.integers(0, 3)), max_size=40))
 def test_the_counts_are_those_of_open_requests(script: list[tuple[int, int, int]]) -> None:
     gate, tickets = admission(max_requests=10), list[tuple[Ticket, Cost]]()
@@ -158,7 +157,6 @@ def test_a_clock_that_steps_back_gives_nothing() -> None:
     assert took(budget, 11.0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["request", "retry"]), max_size=300))
 def test_retries_never_pass_the_share(script: list[str]) -> None:
     budget, requests, retries = RetryBudget(0.1, burst=5, now=0.0, per_s=0.0), 0, 0

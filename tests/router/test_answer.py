@@ -59,7 +59,7 @@ def plainly(text: str, stops: Sequence[str], min_tokens: int, last: FinishReason
     return said, last
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     text=st.text("abc", min_size=1, max_size=14),
     stops=st.lists(st.text("abc", min_size=1, max_size=4), max_size=3),
@@ -74,7 +74,7 @@ def test_the_text_ends_where_it_plainly_should(
     assert len(seen.token_ids) == len(seen.logprobs)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text("ab", min_size=1, max_size=10), stops=st.lists(st.text("ab", min_size=1, max_size=3), max_size=2))
 def test_what_is_out_is_never_taken_back(text: str, stops: list[str]) -> None:
     """Every prefix that a client has seen is a prefix of the whole."""

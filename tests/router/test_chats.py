@@ -41,7 +41,7 @@ def told(pieces: list[str], how: Reading, finish: FinishReason = FinishReason.ST
     return gathered.completion()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sets(st.integers(1, len(TEXT) - 1)))
 def test_an_answer_is_read_apart_at_every_cut(cuts: set[int]) -> None:
     pieces = [TEXT[start:end] for start, end in pairwise([0, *sorted(cuts), len(TEXT)])]

@@ -1,6 +1,6 @@
 """How much of a prompt a member holds, told from its hashes."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.types.hashing import chain, root_hash, wire_hash
@@ -14,7 +14,6 @@ def held(token_ids: tuple[int, ...], block_tokens: int, *, key: bytes = KEY, sal
     return {wire_hash(digest) for digest in chain(key, root_hash(key, salt, MODEL), token_ids, block_tokens)}
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 9), max_size=40).map(tuple),
     st.lists(st.integers(0, 9), max_size=40).map(tuple),

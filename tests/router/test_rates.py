@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from router.rates import Bucket
 
 rates = st.integers(1, 10**6)
-many = settings(max_examples=150, deadline=None)
+many = settings(max_examples=150)
 
 
 @many

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.text.detokenize import detokenizer
@@ -94,7 +94,7 @@ TEXTS = st.text(alphabet="abé😀 ", min_size=1, max_size=12)
 STOPS = st.text(alphabet="abé😀", min_size=1, max_size=3)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.text(alphabet="abé😀 ", min_size=1, max_size=12),
     st.lists(st.text(alphabet="abé😀", min_size=1, max_size=3), max_size=3),

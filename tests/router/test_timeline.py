@@ -1,7 +1,7 @@
 """Where the time of a request went."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from router.timeline import Timeline
@@ -45,7 +45,6 @@ def test_what_did_not_happen_takes_no_time(finished: bool) -> None:
 MOMENTS = st.lists(st.tuples(st.sampled_from(["started", "token", "joined"]), st.floats(0, 10)), max_size=8)
 
 
-@settings(deadline=None)
 @given(MOMENTS)
 def test_the_parts_never_overlap(moments: list[tuple[str, float]]) -> None:
     line, now = Timeline(0.0), 0.0

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.types.config import RouterConfig
@@ -152,7 +152,6 @@ def test_descriptions_give_the_numbers() -> None:
         accepted(stop_token_ids=(1, 100))
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 80),
     st.one_of(st.none(), st.integers(-2, 80)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.text.chat import ChatLimits, ChatTemplate
@@ -84,7 +84,7 @@ def test_known_chats_render_as_transformers_does(
 turns = st.tuples(st.sampled_from(["user", "assistant", "system", "skip"]), st.text(max_size=10))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(chat=st.lists(turns, min_size=1, max_size=5))
 def test_any_chat_renders_as_transformers_does(made: tuple[Any, ChatTemplate], chat: list[tuple[str, str]]) -> None:
     same(*made, chat, True)

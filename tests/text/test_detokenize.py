@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.text.detokenize import HELD_BYTES, Detokenizer, WindowDetokenizer, detokenizer
@@ -13,7 +13,7 @@ from tests.text.folders import WORDS
 
 BYTE_LEVEL = ("llama3", "qwen", "no-processor", "listed")
 SPACED = ("llama2", "llama2-legacy", "mistral", "unigram")
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=150)
 
 
 def streamed(text: Detokenizer, token_ids: Sequence[int], step: int = 1) -> list[str]:

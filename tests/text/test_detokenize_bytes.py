@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.text.detokenize import detokenizer
@@ -12,7 +12,7 @@ from common.text.tokenizer import Tokenizer
 
 KINDS = ("llama3", "qwen", "no-processor", "listed")
 NONE: frozenset[int] = frozenset()
-many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=60)
 
 
 @pytest.fixture(params=KINDS)

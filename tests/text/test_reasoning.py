@@ -46,7 +46,7 @@ texts = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=texts, inside=st.booleans(), cuts=st.lists(st.integers(0, 80), max_size=8))
 def test_splits_make_no_difference(text: str, inside: bool, cuts: list[int]) -> None:
     parts = split([text], inside)

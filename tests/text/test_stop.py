@@ -29,7 +29,7 @@ def told(pieces: list[str], stops: list[str]) -> tuple[str, bool]:
     return "".join(parts) + watch.flush(), stopped
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(text=letters, stops=stop_lists, data=st.data())
 def test_any_splitting_equals_the_whole(text: str, stops: list[str], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
@@ -49,7 +49,7 @@ def test_every_splitting_of_one_text() -> None:
         assert told(pieces, stops) == reference(text, stops)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=letters, stops=stop_lists)
 def test_only_what_may_become_a_stop_is_held(text: str, stops: list[str]) -> None:
     watch = StopStrings(stops)

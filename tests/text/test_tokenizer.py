@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.text.tokenizer import Tokenizer
@@ -22,7 +22,7 @@ TEXTS = [
     "a<tool>b<|extra|>c<|more|> d<|pad|>",
     "<0x41> ▁ ▁▁hello",
 ]
-quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=40)
 pieces = st.sampled_from(["<s>", "</s>", "<|bos|>", "<tool>", " ", "▁", "\n", "hello", "你好", "😀", "é", "'s"])
 texts = st.lists(pieces | st.text(max_size=6), max_size=8).map("".join)
 

@@ -36,7 +36,7 @@ def streamed(pieces: list[str], **fields: Any) -> bytes:
     return b"".join(stream.take(0, (message,)) for message in written(pieces)) + DONE
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(texts, min_size=1, max_size=8), st.lists(st.integers(0, 1 << 16), max_size=6))
 def test_any_text_arrives_however_the_bytes_are_cut(pieces: list[str], cuts: list[int]) -> None:
     data = streamed(pieces)
@@ -53,7 +53,7 @@ def test_what_looks_like_the_end_of_an_event_is_not() -> None:
         assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == AWKWARD
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(texts, min_size=1, max_size=5), st.integers(1, 50))
 def test_the_official_client_reads_them(pieces: list[str], size: int) -> None:
     data = streamed(pieces)

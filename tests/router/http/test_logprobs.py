@@ -40,7 +40,7 @@ def test_a_token_begins_where_its_character_does(names: TokenBytes) -> None:
     assert offsets(names, ids) == [0, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4, 5]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=12), cut=st.integers(0, 40))
 def test_offsets_point_at_the_character_in_the_text(text: str, cut: int) -> None:
     """Also where the answer comes in two pieces, cut within a character."""

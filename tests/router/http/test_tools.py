@@ -95,7 +95,7 @@ def test_what_calls_nothing_that_is_offered_is_content() -> None:
     assert at_once([CALL], body(tool_choice="none"))["choices"][0]["message"]["content"] == CALL
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sets(st.integers(1, len(TEXT) - 1)))
 def test_a_stream_adds_up_to_the_same_at_every_cut(cuts: set[int]) -> None:
     edges = [0, *sorted(cuts), len(TEXT)]

@@ -1,7 +1,7 @@
 """Which decode member is chosen: room first, then the predicted time of the answer."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.types.ids import Role
@@ -88,7 +88,6 @@ def test_the_explanation_says_what_is_missing() -> None:
     assert why.candidates[1].startswith("d0: 87 blocks short")
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 256), st.integers(0, 9)), min_size=1, max_size=6), st.integers(1, 400))
 def test_a_member_with_room_is_never_passed_over_for_one_without(rooms: list[tuple[int, int]], tokens: int) -> None:
     members = [

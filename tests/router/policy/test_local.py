@@ -1,7 +1,7 @@
 """When a decode member computes a prompt because the prefill pool would be late for it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from router.policy.local import PATIENCE, STEP_SHARE, Goals, best_local, relief
@@ -122,7 +122,6 @@ DECODES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(DECODES, st.integers(0, 5000), st.integers(1, 400), st.floats(1, 5000), st.floats(1, 200))
 def test_relief_is_sooner_fits_both_goals_and_is_never_for_a_pool_in_time(
     members: list[Member], queue_tokens: int, num_tokens: int, ttft_ms: float, tpot_ms: float
@@ -140,7 +139,6 @@ def test_relief_is_sooner_fits_both_goals_and_is_never_for_a_pool_in_time(
     assert local.missing_blocks == 0
 
 
-@settings(deadline=None)
 @given(DECODES, st.integers(1, 400), st.integers(0, 5000), st.integers(0, 5000))
 def test_a_longer_queue_never_brings_a_prompt_back_to_it(
     members: list[Member], num_tokens: int, queue_tokens: int, more: int

@@ -1,7 +1,7 @@
 """Which prefill member is chosen, and what is said about it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from router.policy.prefill import choose_prefill
@@ -107,7 +107,6 @@ MEMBERS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(MEMBERS, st.randoms())
 def test_the_order_of_members_never_matters(members: list[Member], random: object) -> None:
     shuffled = list(members)
@@ -115,7 +114,6 @@ def test_the_order_of_members_never_matters(members: list[Member], random: objec
     assert chosen(*members, decode()) == chosen(*shuffled, decode())
 
 
-@settings(deadline=None)
 @given(MEMBERS)
 def test_nobody_predicted_faster_is_passed_over(members: list[Member]) -> None:
     best, _ = choose_prefill(snapshot(*members, decode()), need(100))

@@ -40,14 +40,14 @@ def is_json(text: str) -> bool:
     return True
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(said=values, indent=st.sampled_from([None, 2]), ascii_only=st.booleans())
 def test_what_json_writes_is_taken_and_echoed(said: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(said, indent=indent, ensure_ascii=ascii_only)
     assert whole(text) == whole("", list(text)) == ("done", f"[{text}]", "")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(said=values, place=st.integers(0, 60), other=spoilt)
 def test_what_json_does_not_take_is_not_taken(said: Any, place: int, other: str) -> None:
     text = json.dumps(said)

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.text.tools.formats import ToolFormat
@@ -27,7 +27,7 @@ def call(text: str, pieces: list[int] | None = None) -> list[Any]:
     return shown(read(ToolFormat.LLAMA_LIST, cut(text, pieces or [])))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(said=values, places=st.lists(st.integers(0, 120), max_size=6))
 def test_any_literal_comes_through(said: Any, places: list[int]) -> None:
     ((name, arguments),) = call(f"[weather(x={said!r})]", places)

@@ -23,7 +23,7 @@ texts = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=texts, places=st.lists(st.integers(0, 150), max_size=6))
 def test_a_string_is_what_stands_between_its_lines(text: str, places: list[int]) -> None:
     if "</parameter>" in text + "\n":

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.text.reasoning import ReasoningFormat
@@ -27,7 +27,7 @@ options = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(format=formats, text=texts, places=cuts, options=options)
 def test_splits_make_no_difference(
     format: ToolFormat | None, text: str, places: list[int], options: dict[str, Any]
@@ -37,7 +37,7 @@ def test_splits_make_no_difference(
     assert read(format, cut(text, places), **dict(options)) == parts
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(format=formats, text=texts)
 def test_what_a_finished_call_says_is_an_object_and_the_rest_is_not_lost(format: ToolFormat | None, text: str) -> None:
     parts = read(format, text, whole=True)
@@ -58,7 +58,7 @@ json_values = st.recursive(
 objects = st.dictionaries(st.text(max_size=5), json_values, max_size=4)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(
     format=st.sampled_from([ToolFormat.HERMES, ToolFormat.LLAMA, ToolFormat.MISTRAL, ToolFormat.MISTRAL_ARGS]),
     calls=st.lists(st.tuples(st.sampled_from(sorted(OFFERED)), objects), min_size=1, max_size=3),
