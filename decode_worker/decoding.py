@@ -7,16 +7,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from common.engine.messages import Command, Drop, Event, Joined, MoreTokens, Refused, Reserved, Started, StepTokens
-from common.obs.traces import Span, Traces
+from common.obs.traces import Traces
 from common.types.attempt import Attempt
 from common.types.errors import ConstraintFailed, DeadlinePassed, InvalidRequest, StaleAttempt
 from common.types.handoff import FailureKind
 from common.types.ids import AttemptId
 from common.types.kv import KVLayout
 from common.types.timeouts import Timeouts
+from decode_worker.delivery import Delivery, Route
 from decode_worker.landing import Landing
 from decode_worker.lenders import Lenders, LoanSource
 from decode_worker.session import AttemptLost, JoinedBatch, RouterSession
@@ -32,18 +33,6 @@ DETAILS = {
     FailureKind.INTERNAL: "the sequence failed inside the worker",
     FailureKind.CONSTRAINT: "the constraint cannot be enforced any further",
 }
-
-
-@dataclass(slots=True)
-class Delivery:
-    """Where an attempt's tokens go, and which choices still run."""
-
-    session: RouterSession
-    stream: int
-    choices: set[int]
-    span: Span
-    num_tokens: int = 0
-    facts: dict[str, object] = field(default_factory=dict)
 
 
 class Decoding:
@@ -62,6 +51,7 @@ class Decoding:
         self._traces = traces
         self._landing = Landing(post, lenders, layout, timeouts, self._lost, on_overdue)
         self._deliveries: dict[AttemptId, Delivery] = {}
+        self._route: Route | None = None
         self._sessions: set[RouterSession] = set()
         self.draining = False
         self.idle = asyncio.Event()
@@ -121,6 +111,7 @@ class Decoding:
         delivery = self._deliveries.get(id)
         if delivery is None:
             return
+        self._leave_route()
         delivery.choices -= set(choices) if choices else delivery.choices
         if delivery.choices:
             self._post(Drop(id, choices))
@@ -133,8 +124,10 @@ class Decoding:
         """What one engine step brought; called on the event loop."""
         for event in events:
             match event:
-                case StepTokens() | MoreTokens():
+                case StepTokens():
                     self._deliver(event)
+                case MoreTokens():
+                    self._deliver_more(event)
                 case Reserved():
                     self._landing.reserved(event)
                 case Started(id, num_cached_tokens):
@@ -147,7 +140,7 @@ class Decoding:
                 case _:
                     raise TypeError(f"a decode engine does not send {type(event).__name__}")
 
-    def _deliver(self, step: StepTokens | MoreTokens) -> None:
+    def _deliver(self, step: StepTokens) -> None:
         touched: set[RouterSession] = set()
         for id, token in step.rows:
             delivery = self._deliveries.get(id)
@@ -163,6 +156,18 @@ class Decoding:
                     self._landing.finished(id)
         for session in touched:
             session.flush()
+
+    def _deliver_more(self, more: MoreTokens) -> None:
+        if self._route is None or self._route.ids is not more.ids:
+            self._leave_route()
+            self._route = Route(more, self._deliveries)
+        self._route.carry(more)
+
+    def _leave_route(self) -> None:
+        """Before who or what is delivered changes, or is counted."""
+        if self._route is not None:
+            self._route.leave()
+            self._route = None
 
     def _joined(self, id: AttemptId) -> None:
         delivery, journey = self._deliveries.get(id), self._landing.journey(id)
@@ -191,6 +196,7 @@ class Decoding:
             self._forget(id)
 
     def _forget(self, id: AttemptId) -> None:
+        self._leave_route()
         delivery = self._deliveries.pop(id, None)
         if delivery is not None:
             delivery.session.streams.pop(delivery.stream, None)

@@ -14,12 +14,13 @@ from common.net import convert, convert_step
 from common.net.background import Background
 from common.net.near_entry import NearEntry
 from common.types.errors import InvalidRequest, StaleAttempt, invalid
+from common.types.frame import Frame
 from common.types.handoff import FailureKind
 from common.types.timeouts import Timeouts
 from decode_worker.decoding import Decoding
 from decode_worker.lenders import LoanSource
 from decode_worker.near_session import NearSession
-from decode_worker.session import AttemptLost, Frame, JoinedBatch, Outgoing, RouterSession
+from decode_worker.session import AttemptLost, JoinedBatch, Outgoing, RouterSession
 
 Requests = AsyncIterator[decode_pb2.SessionRequest]
 
@@ -111,8 +112,8 @@ def _source(message: decode_pb2.Source) -> LoanSource:
 
 def _response(message: Outgoing) -> decode_pb2.SessionResponse:
     match message:
-        case Frame(rows):
-            return decode_pb2.SessionResponse(step=convert_step.step_frame_to_proto(rows))
+        case Frame():
+            return decode_pb2.SessionResponse(step=convert_step.step_frame_to_proto(message))
         case JoinedBatch():
             joined = decode_pb2.Joined(
                 stream=message.stream,

@@ -1,23 +1,19 @@
 """One router's session: which attempts came over it, and what waits to be sent. Knows nothing of gRPC.
 
-Rows of several steps melt into one frame while the router gives no credit, so a slow router costs memory only for as
-long as `stalled_reader_s`.
+Rows of several steps melt into one frame while the router gives no credit, as many as a frame may have, so a slow
+router costs memory only for as long as `stalled_reader_s`.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from common.net.wire import MAX_ROWS
 from common.types.errors import Cancelled
+from common.types.frame import Frame
 from common.types.handoff import FailureKind
 from common.types.ids import AttemptId
 from common.types.sampling import SampledToken
-
-
-@dataclass(slots=True)
-class Frame:
-    """Rows of one or more steps: (stream, token)."""
-
-    rows: list[tuple[int, SampledToken]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +59,13 @@ class RouterSession:
 
     def send_row(self, stream: int, token: SampledToken) -> None:
         """Adds to the open frame; `flush` lets it go."""
-        if self._outgoing and isinstance(self._outgoing[-1], Frame):
-            self._outgoing[-1].rows.append((stream, token))
-        else:
-            self._outgoing.append(Frame([(stream, token)]))
+        self._open_frame(1).add(stream, token)
+
+    def send_rows(
+        self, streams: Sequence[int], choices: Sequence[int], indices: Sequence[int], token_ids: Sequence[int]
+    ) -> None:
+        """The same for many that go on, in columns."""
+        self._open_frame(len(streams)).extend(streams, choices, indices, token_ids)
 
     def send(self, message: JoinedBatch | AttemptLost) -> None:
         self._outgoing.append(message)
@@ -97,10 +96,20 @@ class RouterSession:
             if self._last_word is not None and not self._outgoing:
                 raise self._last_word
             self._changed.clear()
-            if self._outgoing and cut_at is None:
+            if not self._outgoing:
+                await self._changed.wait()
+                continue
+            if cut_at is None:
                 cut_at = asyncio.get_running_loop().time() + self._stalled_reader_s
             try:
                 async with asyncio.timeout_at(cut_at):
                     await self._changed.wait()
             except TimeoutError:
                 raise Cancelled("the router stopped reading") from None
+
+    def _open_frame(self, num_rows: int) -> Frame:
+        """With room for so many rows."""
+        last = self._outgoing[-1] if self._outgoing else None
+        if not isinstance(last, Frame) or len(last) + num_rows > MAX_ROWS:
+            self._outgoing.append(last := Frame())
+        return last

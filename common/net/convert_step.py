@@ -3,7 +3,7 @@
 A row is (the router's short name of an attempt on this stream, the token). Rows keep their order.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import repeat
 
@@ -11,6 +11,7 @@ from baton.v1 import decode_pb2
 from common.net import wire
 from common.net.convert import finish_from_proto, finish_to_proto, logprobs_from_proto, logprobs_to_proto
 from common.types.errors import invalid
+from common.types.frame import Frame
 from common.types.sampling import SampledToken
 
 Row = tuple[int, SampledToken]
@@ -18,18 +19,15 @@ _plain_token: Callable[[tuple[object, ...]], SampledToken] = partial(tuple.__new
 """A named tuple's own constructor is a function of Python's, twice as slow, and this runs for each token."""
 
 
-def step_frame_to_proto(rows: Iterable[Row]) -> decode_pb2.StepFrame:
-    frame = decode_pb2.StepFrame()
-    for row, (stream, token) in enumerate(rows):
-        frame.streams.append(stream)
-        frame.choices.append(token.choice)
-        frame.indices.append(token.index)
-        frame.token_ids.append(token.token_id)
-        if token.finish is not None:
-            frame.finishes.add(row=row, reason=finish_to_proto(token.finish))
-        if token.logprobs is not None:
-            frame.logprobs.add(row=row, logprobs=logprobs_to_proto(token.logprobs))
-    return frame
+def step_frame_to_proto(frame: Frame) -> decode_pb2.StepFrame:
+    message = decode_pb2.StepFrame(
+        streams=frame.streams, choices=frame.choices, indices=frame.indices, token_ids=frame.token_ids
+    )
+    for row, finish in frame.finishes:
+        message.finishes.add(row=row, reason=finish_to_proto(finish))
+    for row, logprobs in frame.logprobs:
+        message.logprobs.add(row=row, logprobs=logprobs_to_proto(logprobs))
+    return message
 
 
 def step_rows_from_proto(frame: decode_pb2.StepFrame) -> tuple[Row, ...]:

@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from common.net.wire import MAX_ROWS
 from common.types.errors import Cancelled
+from common.types.frame import Frame, frame_of
 from common.types.handoff import FailureKind
 from common.types.sampling import SampledToken
-from decode_worker.session import AttemptLost, Frame, RouterSession
+from decode_worker.session import AttemptLost, RouterSession
 
 
 def token(index: int, choice: int = 0) -> SampledToken:
@@ -23,7 +25,7 @@ async def test_rows_of_one_step_are_one_frame() -> None:
     s.send_row(1, token(0))
     s.send_row(2, token(0))
     s.flush()
-    assert await s.next() == Frame([(1, token(0)), (2, token(0))])
+    assert await s.next() == frame_of([(1, token(0)), (2, token(0))])
 
 
 async def test_rows_melt_while_there_is_no_credit() -> None:
@@ -35,7 +37,7 @@ async def test_rows_melt_while_there_is_no_credit() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     s.add_credit(1)
-    assert await waiting == Frame([(1, token(index)) for index in range(3)])
+    assert await waiting == frame_of([(1, token(index)) for index in range(3)])
 
 
 async def test_other_messages_keep_their_place_between_rows() -> None:
@@ -45,7 +47,7 @@ async def test_other_messages_keep_their_place_between_rows() -> None:
     s.send(lost)
     s.send_row(1, token(1))
     s.flush()
-    assert [await s.next() for _ in range(3)] == [Frame([(1, token(0))]), lost, Frame([(1, token(1))])]
+    assert [await s.next() for _ in range(3)] == [frame_of([(1, token(0))]), lost, frame_of([(1, token(1))])]
 
 
 async def test_credit_is_spent_one_per_message() -> None:
@@ -102,12 +104,35 @@ async def test_a_worker_that_leaves_sends_what_waits_first() -> None:
     s = session(num_frames=1)
     s.send_row(1, token(0))
     s.finish("this worker is leaving")
-    assert await s.next() == Frame([(1, token(0))])
+    assert await s.next() == frame_of([(1, token(0))])
     s.send_row(1, token(1))
     waiting = asyncio.create_task(s.next())
     await asyncio.sleep(0)
     assert not waiting.done()
     s.add_credit(1)
-    assert await waiting == Frame([(1, token(1))])
+    assert await waiting == frame_of([(1, token(1))])
     with pytest.raises(Cancelled, match="leaving"):
         await s.next()
+
+
+async def test_many_rows_at_once_are_as_many_single_ones() -> None:
+    one, many = session(), session()
+    for s in (one, many):
+        s.send_row(7, token(4, choice=1))
+    for stream, choice, index in ((1, 0, 3), (2, 1, 9)):
+        one.send_row(stream, token(index, choice))
+    many.send_rows((1, 2), (0, 1), (3, 9), (103, 109))
+    assert await one.next() == await many.next()
+
+
+@pytest.mark.parametrize("num_rows", [1, 3])
+async def test_what_waits_long_is_in_frames_that_a_router_takes(num_rows: int) -> None:
+    s, zeros = session(num_frames=0), [0] * num_rows
+    for index in range(MAX_ROWS // num_rows + 2):
+        s.send_rows([1] * num_rows, zeros, [index] * num_rows, zeros)
+    s.add_credit(2)
+    first, second = await s.next(), await s.next()
+    assert isinstance(first, Frame)
+    assert isinstance(second, Frame)
+    assert MAX_ROWS - num_rows < len(first) <= MAX_ROWS
+    assert [*dict.fromkeys(first.indices + second.indices)] == [*range(MAX_ROWS // num_rows + 2)]

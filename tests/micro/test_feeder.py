@@ -3,13 +3,14 @@
 import json
 
 from common.types.attempt import Attempt, Choice
+from common.types.frame import Frame
 from common.types.ids import AttemptId
 from common.types.sampling import FinishReason, Sampling
-from decode_worker.session import Frame, JoinedBatch, RouterSession
+from decode_worker.session import JoinedBatch, RouterSession
 from loadtest.bench.openai_stream import said
 from loadtest.micro._bare import MESSAGES, events
 from loadtest.micro._feeder import FIRST_LETTER, Feeding
-from loadtest.micro.frames import Singly
+from loadtest.micro.frames import Singly, Stretching
 from loadtest.micro.schedulers import _round
 
 
@@ -31,14 +32,11 @@ async def test_a_beat_is_one_frame_with_a_token_for_each() -> None:
     feeding.beat()
     frame = await session.next()
     assert isinstance(frame, Frame)
-    assert [(stream, token.index, token.token_id, token.finish) for stream, token in frame.rows] == [
-        (1, 0, FIRST_LETTER, None),
-        (2, 0, FIRST_LETTER, None),
-    ]
+    assert frame == Frame([1, 2], [0, 0], [0, 0], [FIRST_LETTER, FIRST_LETTER])
     feeding.beat()
     last = await session.next()
     assert isinstance(last, Frame)
-    assert [token.finish for _, token in last.rows] == [FinishReason.LENGTH, None]
+    assert last.finishes == [(0, FinishReason.LENGTH)]
     assert len(feeding) == 1
 
 
@@ -47,7 +45,7 @@ async def test_the_other_way_is_a_frame_for_each_token() -> None:
     session = feed(feeding, 9, 9)
     feeding.beat()
     sent = [await session.next() for _ in range(4)]
-    assert [len(frame.rows) for frame in sent if isinstance(frame, Frame)] == [1, 1]
+    assert [len(frame) for frame in sent if isinstance(frame, Frame)] == [1, 1]
 
 
 async def test_a_session_that_ends_takes_its_streams_along() -> None:
@@ -65,3 +63,14 @@ def test_bare_messages_bring_one_token_each() -> None:
 
 def test_a_scheduler_round_comes_to_an_end() -> None:
     assert isinstance(_round(2), float)
+
+
+async def test_a_stretch_counts_its_steps() -> None:
+    steps, session = Stretching(), RouterSession(1, 64, 10.0)
+    for place in (1, 2):
+        steps.attach(session, place, attempt(f"r{place}", 9), None, 60.0)
+    steps.beat()
+    assert [type(await session.next()) for _ in range(2)] == [JoinedBatch, JoinedBatch]
+    assert await session.next() == Frame([1, 2], [0, 0], [0, 0], [FIRST_LETTER, FIRST_LETTER])
+    steps.beat()
+    assert await session.next() == Frame([1, 2], [0, 0], [1, 1], [FIRST_LETTER, FIRST_LETTER])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from baton.v1 import decode_pb2, fleet_pb2, kvtransfer_pb2, types_pb2
 from common.net import convert, convert_fleet, convert_kv, convert_sampling, convert_step
 from common.types.errors import InvalidRequest
+from common.types.frame import frame_of
 from common.types.ids import Role
 from common.types.sampling import FinishReason
 from tests.net import samples
@@ -48,7 +49,7 @@ CASES: dict[str, Case] = {
     "load": (samples.loads, convert_fleet.load_to_proto, convert_fleet.load_from_proto, fleet_pb2.Load),
     "step": (
         samples.rows,
-        convert_step.step_frame_to_proto,
+        lambda rows: convert_step.step_frame_to_proto(frame_of(rows)),
         convert_step.step_rows_from_proto,
         decode_pb2.StepFrame,
     ),

@@ -11,6 +11,7 @@ from common.net import convert, convert_fleet, convert_kv, convert_step, wire
 from common.types.attempt import Attempt, Choice
 from common.types.constraint import MAX_SOURCE_CHARS
 from common.types.errors import InvalidRequest
+from common.types.frame import frame_of
 from common.types.ids import AttemptId, Role
 from common.types.kv import BlockRef, Manifest
 from common.types.member import Hello, Load
@@ -188,7 +189,7 @@ def test_a_bad_manifest_is_refused_by_field(path: str, value: Any, field: str) -
 
 
 def frame() -> decode_pb2.StepFrame:
-    return convert_step.step_frame_to_proto([(1, SampledToken(0, 0, 7)), (2, SampledToken(0, 3, 8))])
+    return convert_step.step_frame_to_proto(frame_of([(1, SampledToken(0, 0, 7)), (2, SampledToken(0, 3, 8))]))
 
 
 @pytest.mark.parametrize(

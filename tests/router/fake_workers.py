@@ -18,6 +18,7 @@ from common.net.near_entry import NearEntry
 from common.net.near_stream import NearStream, NearStreamEnded, Receive
 from common.types.attempt import Attempt
 from common.types.errors import BatonError
+from common.types.frame import frame_of
 from common.types.ids import AttemptId
 from common.types.sampling import FinishReason, SampledToken, Sampling, TokenLogprobs
 from tests.router.script import Script
@@ -222,7 +223,7 @@ class _Session:
                 rows.append((attach.stream, token))
                 if token.finish is not None:
                     del nexts[choice]
-            await self.outgoing.put(decode_pb2.SessionResponse(step=step_frame_to_proto(rows)))
+            await self.outgoing.put(decode_pb2.SessionResponse(step=step_frame_to_proto(frame_of(rows))))
             await asyncio.sleep(0)
 
 
