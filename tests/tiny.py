@@ -6,7 +6,7 @@ byte-level BPE tokenizer, a chat template. Weights are large enough that greedy 
 
 import functools
 import hashlib
-import importlib
+import importlib.metadata
 import os
 import shutil
 import tempfile
@@ -102,7 +102,9 @@ _QWEN_PIECES = (
 
 @functools.cache
 def _cache_folder() -> Path:
-    version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    """Of what the models are written by and with."""
+    makers = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers", "tokenizers")]
+    version = hashlib.sha256(Path(__file__).read_bytes() + " ".join(makers).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"baton-tiny-{os.getuid()}-{version}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder

@@ -64,9 +64,9 @@ async def test_one_run_over_grpc_is_one_object(tmp_path: Path) -> None:
 
 
 async def test_a_closed_loop_of_some_duration_sends_until_it_is_over() -> None:
-    server = ScriptedHttp(*[GOOD] * 5000)
+    server = ScriptedHttp(*[GOOD] * 50000)
     async with serving_http(server) as url:
-        made, _ = bench(url, model_id="m", concurrency=("3",), duration_s=0.1, warm_up=0)
+        made, _ = bench(url, model_id="m", concurrency=("3",), duration_s=1.0, warm_up=0)
         assert await made.run() == 0
     (found,) = made.results
     assert found["completed"] == len(server.requests) > 3

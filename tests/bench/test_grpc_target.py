@@ -69,7 +69,7 @@ async def test_a_deadline_and_a_server_that_cancels() -> None:
     inference = ScriptedInference()
     inference.scripts += [[accepted(), hold], [accepted(), Cancelled("gone")]]
     async with serving(inference) as address:
-        target = GrpcTarget(address, Asking(deadline_s=0.2))
+        target = GrpcTarget(address, Asking(deadline_s=1.5))
         assert (await sent(target)).error == "DEADLINE_EXCEEDED"
         assert (await sent(target)).error == "CANCELLED"
         await target.close()

@@ -127,7 +127,7 @@ async def test_failures_have_kinds(script: list[Step], kind: str) -> None:
 
 async def test_a_deadline() -> None:
     server = ScriptedHttp([HEAD, token("a"), asyncio.Event()])
-    async with target_of(server, deadline_s=0.05) as target:
+    async with target_of(server, deadline_s=1.5) as target:
         record = await sent(target)
     assert (record.error, len(record.arrivals)) == ("deadline passed", 1)
 

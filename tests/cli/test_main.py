@@ -10,7 +10,7 @@ import pytest
 from baton.cli import up
 from baton.cli.main import FAILED, MISUSED, OK, UNREAD, VERBS, main, usage
 from common.types.errors import StartupError
-from tests.cli.test_up import free_port
+from tests.addresses import free_address
 from tests.house.source import ROOT
 
 
@@ -65,7 +65,7 @@ def test_output_that_cannot_be_written_is_told() -> None:
 def test_an_installation_without_its_demo_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(up, "DEMO", tmp_path)
     with pytest.raises(StartupError, match=r"it has no config\.json\. Install Baton again, or name a model: --model"):
-        up.run([f"--{name}=127.0.0.1:{free_port()}" for name in ("grpc", "http", "fleet")])
+        up.run([f"--{name}={free_address()}" for name in ("grpc", "http", "fleet")])
 
 
 def test_up_where_only_a_client_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from baton.demo import MODEL
+from tests.addresses import free_address
 from tests.house.source import ROOT
 
 ROUTER = """
@@ -58,18 +59,12 @@ sys.exit(1)
 """
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 async def start(tmp_path: Path, worker: str = WORKER, grpc: str = "") -> tuple[asyncio.subprocess.Process, str, str]:
     for module, code in (("router", ROUTER), ("prefill_worker", worker), ("decode_worker", WORKER)):
         (tmp_path / module).mkdir()
         (tmp_path / module / "__init__.py").touch()
         (tmp_path / module / "__main__.py").write_text(code)
-    grpc, fleet = grpc or f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    grpc, fleet = grpc or free_address(), free_address()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -80,7 +75,7 @@ async def start(tmp_path: Path, worker: str = WORKER, grpc: str = "") -> tuple[a
         "--fleet",
         fleet,
         "--http",
-        f"127.0.0.1:{free_port()}",
+        free_address(),
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
@@ -102,18 +97,19 @@ async def read_until(process: asyncio.subprocess.Process, text: str) -> list[str
 async def test_up_serves_and_ends_in_order(tmp_path: Path) -> None:
     process, grpc, fleet = await start(tmp_path)
     lines = await read_until(process, "try: baton generate")
+    assert f"--grpc {grpc}" in lines[-1]
+    while sum(f"serving {MODEL} to {fleet}" in line for line in lines) < 2:  # a worker that hears its end in time
+        lines += await read_until(process, f"serving {MODEL} to")
     assert "baton      | no --model is named: this is the demo model that comes with Baton, a very small one" in lines
     assert "baton      | starting router, prefill-0, decode-0" in lines
     assert "router     | key 64" in lines
     assert "baton      | serving with 1 of 2 workers (decode-0); the others join when they have loaded" in lines
-    assert f"--grpc {grpc}" in lines[-1]
     process.send_signal(signal.SIGINT)
     ending = await read_until(process, "baton      | ended")
     assert await process.wait() == 0
     order = [line for line in ending if "bye" in line]
     assert order[0] == "router     | router bye"
     assert sorted(order[1:]) == ["decode-0   | worker bye", "prefill-0  | worker bye"]
-    assert f"prefill-0  | serving {MODEL} to {fleet}" in lines + ending
 
 
 async def test_up_ends_when_a_worker_cannot_start(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.addresses import free_address
 from tests.house.source import ROOT
 from tests.tiny import tiny_model
 
@@ -49,11 +49,9 @@ def served(*flags: str) -> Iterator[Served]:
         folder = Path(scratch) / "tiny"
         shutil.copytree(tiny_model(BASE), folder)
         (folder / "chat_template.jinja").write_text(TEMPLATE)
-        host = _loopback()
-        ports = {name: _free_port(host) for name in ("grpc", "http", "fleet")}
-        places = [f"--{name}={host}:{port}" for name, port in ports.items()]
+        places = {name: free_address() for name in ("grpc", "http", "fleet")}
         with subprocess.Popen(
-            [*UP, f"--model={folder}", *places, *flags],
+            [*UP, f"--model={folder}", *(f"--{name}={place}" for name, place in places.items()), *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -65,7 +63,7 @@ def served(*flags: str) -> Iterator[Served]:
             try:
                 _wait(process)
                 reader.start()
-                yield Served(f"http://{host}:{ports['http']}", "tiny", folder)
+                yield Served(f"http://{places['http']}", "tiny", folder)
             finally:
                 _end(process)
                 if reader.is_alive():
@@ -95,16 +93,3 @@ def _end(process: "subprocess.Popen[str]") -> None:
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _loopback() -> str:
-    """Of this process alone: no port it takes is promised to somebody else."""
-    number = os.getpid() % 65000 + 256
-    return f"127.88.{number >> 8}.{number & 255}"
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as taken:
-        taken.bind((host, 0))
-        port: int = taken.getsockname()[1]
-        return port

@@ -9,6 +9,7 @@ import pytest
 
 from common.engine.loop import LOAD_S, EngineLoop
 from common.engine.messages import Command, Drop, EngineLoad, Event, MoreTokens, Reserved, Started, StepTokens
+from common.engine.placement import give_way
 from common.engine.plan import StepPlan, StepResult
 from common.types.ids import AttemptId
 from common.types.sampling import SampledToken
@@ -244,6 +245,8 @@ def test_stop_finishes_the_step_and_drops_the_rest() -> None:
     assert rig.running.acquire(timeout=WAIT_S)
     stopping = threading.Thread(target=rig.loop.stop)
     stopping.start()
+    while rig.loop._commands.empty():  # until it has asked
+        give_way()
     rig.loop.post(drop("late"))
     rig.gate.release()
     stopping.join(WAIT_S)

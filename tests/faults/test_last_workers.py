@@ -43,7 +43,7 @@ async def test_with_everybody_frozen_each_stream_ends_in_time(fleet: Processes) 
     references = next_references()
     async with Watch(fleet) as watch:
         await watch.joined()
-        async with Crowd(fleet.grpc(), greedy_wishes(references), deadline_s=3.0) as crowd:
+        async with Crowd(fleet.grpc(), greedy_wishes(references), deadline_s=8.0) as crowd:
             await crowd.until(lambda: 2 * sum(stream.num_tokens > 0 for stream in crowd.streams) >= len(references))
             for name in BOTH:
                 fleet.running[name].signal(signal.SIGSTOP)

@@ -55,9 +55,9 @@ async def test_a_worker_told_to_leave_ends_by_itself(fleet: Processes, name: str
             assert await fleet.running[name].ended() == 0
             await crowd.finish()
             check_exact(crowd.streams, references)
-        check_left_nothing_open(fleet, name)
         fleet.mend()
         await watch.joined()
+        check_left_nothing_open(fleet, name)
         await watch.whole()
 
 
@@ -76,8 +76,8 @@ async def test_a_worker_asked_to_end_comes_back_as_another(fleet: Processes, nam
             fleet.mend()
             await crowd.finish()
             check_exact(crowd.streams, references)
-        check_left_nothing_open(fleet, name)
         await watch.joined()
+        check_left_nothing_open(fleet, name)
         assert (await watch.members())[name].hello.epoch != before
         await watch.whole()
 

@@ -48,7 +48,6 @@ async def test_a_lost_decode_worker_changes_no_sampled_answer(fleet: Processes) 
         async with Crowd(fleet.grpc(), wishes) as calm:
             await calm.finish()
         assert [stream.error for stream in calm.streams] == [None] * len(wishes)
-        assert {stream.done.num_attempts for stream in calm.streams if stream.done} == {1}
         num_attempts = []
         for strike in STRIKES:
             await watch.joined()

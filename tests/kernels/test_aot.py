@@ -15,7 +15,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAMES = ("decode, llama-135m, bf16 KV", "products of 1 row, llama-135m", "row ops, llama-135m", "token_mask")
 
-pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
+pytestmark = [
+    pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed"),
+    pytest.mark.timeout(600),  # on a new machine nothing has been compiled yet
+]
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,10 @@ TOLD = r"atom\.global\.gpu\.acq_rel\.add\.u32( st\.shared\S*)+ bar\S*sync( ld\.s
 PARTS = r"( st\.global\S*)+( bar\S*sync)+ " + TOLD + r"( bar\S*sync)+( ld\.global\.cg\S*)+"
 WINNER = r" atom\.global\.gpu\.acq_rel\.max\.s64( bar\S*sync)+ " + TOLD + r" ld\.global\.cg\.b64 st\.global"
 
-pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
+pytestmark = [
+    pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed"),
+    pytest.mark.timeout(600),  # on a new machine nothing has been compiled yet
+]
 
 
 @pytest.fixture(scope="module")

@@ -102,4 +102,4 @@ async def test_closing_leaves_nothing_open() -> None:
     await asyncio.wait([waiting])
     assert waiting.exception() is not None
     await lender.close()
-    assert descriptors() == before
+    assert descriptors() <= before

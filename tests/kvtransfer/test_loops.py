@@ -41,7 +41,7 @@ def test_under_uvloop_lenders_serve_many_and_leave_nothing() -> None:
     before, threads = descriptors(), threading.active_count()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(pull_from_everything())
-    assert descriptors() == before
+    assert descriptors() <= before
     assert threading.active_count() == threads
 
 
@@ -103,7 +103,7 @@ async def test_a_fetcher_out_of_descriptors_fails_and_leaks_none(kind: str, num_
         before = descriptors()
         with few_descriptors(num_left), pytest.raises(TransportFailed):
             await connect(kind, child.endpoint, child.hello(own), own, Gate(None))
-        assert descriptors() == before
+        assert descriptors() <= before
         fetcher = await connect(kind, child.endpoint, child.hello(own), own, Gate(None))
         await fetcher.fetch(ATTEMPT, pairs_of(source, [1], [1]))
         await fetcher.close()

@@ -86,7 +86,7 @@ async def test_connections_that_failed_give_everything_back() -> None:
         for transport in old:
             await yard.closed[transport].wait()
         await yard.puller.fetch(yard.endpoint(), ATTEMPT, pairs)
-        assert descriptors() == before
+        assert descriptors() <= before
 
 
 async def test_forgetting_while_connecting_fails_the_fetch_that_waits() -> None:

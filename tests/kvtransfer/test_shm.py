@@ -166,7 +166,7 @@ async def test_memory_that_could_shrink_or_is_too_small_is_not_mapped() -> None:
             await ShmFetcher.connect(endpoint, hello, own)
     await asyncio.wait(tasks)
     tasks.clear()
-    assert descriptors() == before
+    assert descriptors() <= before
     os.close(unsealed)
     os.close(small)
 
@@ -183,7 +183,8 @@ async def test_nothing_is_left_open_or_mapped() -> None:
         await asyncio.gather(*(fetcher.close() for fetcher in fetchers))
         await lender.close()
         await lender.close()
-        assert (descriptors(), mappings()) == before
+        assert descriptors() <= before[0]
+        assert mappings() == before[1]
 
 
 STRANGER = """

@@ -47,7 +47,7 @@ async def test_large_blocks_arrive_over_tls() -> None:
 async def test_a_lender_lets_in_decode_workers_only(role: str, tmp_path: Path) -> None:
     source, own = make_pool(4, 100, seed=1), make_pool(4, 100)
     theirs = Authority(tmp_path).issue("decode", "decode.baton") if role == "stranger" else None
-    async with lending(source, certificates("prefill"), receipt_s=0.5) as lender:
+    async with lending(source, certificates("prefill"), receipt_s=2.0) as lender:
         await (await reach(lender, own, certificates("decode"))).close()
         before = descriptors()
         for _ in range(5):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from loadtest.peers.command import Failed, bench, output
-from loadtest.peers.server import NotStarted, Server, free_address, running
+from loadtest.peers.server import NotStarted, Server, running
+from tests.addresses import free_address
 
 ANSWERS = """
 import http.server, sys
@@ -28,7 +29,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b'data: {"choices": [{"text": "%s", "finish_reason": null}]}\\n\\n' % text.encode())
         self.close_connection = True
 print("listening", flush=True)
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Answer).serve_forever()
 """
 LATE = ANSWERS.replace(
     """body = b'{"data": [{"id": "m"}]}'""",
@@ -38,7 +39,7 @@ LATE = ANSWERS.replace(
 
 def server(code: str) -> Server:
     address = free_address()
-    argv = (sys.executable, "-c", code, address.partition(":")[2])
+    argv = (sys.executable, "-c", code, *address.split(":"))
     return Server("fake", argv, f"http://{address}", 30.0, dict(os.environ), "m")
 
 
@@ -49,7 +50,7 @@ async def test_a_server_is_awaited_measured_and_ended(tmp_path: Path) -> None:
     assert (found["completed"], found["output_lens"]) == (2, [3, 3])
     assert "listening" in log.read_text()
     with pytest.raises(OSError, match="Connect"):
-        await asyncio.open_connection("127.0.0.1", int(up.target.rpartition(":")[2]))
+        await asyncio.open_connection(*up.target.removeprefix("http://").split(":"))
 
 
 async def test_one_that_says_it_is_not_ready_is_asked_again(tmp_path: Path) -> None:
@@ -84,8 +85,8 @@ async def test_one_that_ends_at_once_says_why(tmp_path: Path) -> None:
 
 async def test_one_that_never_answers_is_given_up_and_killed(tmp_path: Path) -> None:
     stubborn = "import signal, os; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); signal.pause()"
-    with pytest.raises(NotStarted, match=r"not ready within 1"):
-        async with asyncio.timeout(60), running(replace(server(stubborn), ready_s=1.0, end_s=0.1), tmp_path / "log"):
+    with pytest.raises(NotStarted, match=r"not ready within 5"):
+        async with asyncio.timeout(60), running(replace(server(stubborn), ready_s=5.0, end_s=0.1), tmp_path / "log"):
             pass
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "log").read_text()), 0)

@@ -42,7 +42,7 @@ async def test_a_client_that_cancels_cancels_both_legs(tmp_path: Path, held_by: 
 )
 async def test_the_deadline_passes_in_each_leg(tmp_path: Path, held_by: str, step: str, leg: str) -> None:
     """The client's own deadline would hide the answer: the server's is the shorter one here."""
-    async with rig(tmp_path, default_deadline_s=1.0) as fleet:
+    async with rig(tmp_path, default_deadline_s=2.5) as fleet:
         prefill, decode = await fleet.prefill(), await fleet.decode()
         fleet.workers[held_by].script.hold(step)
         error = await failure(fleet.generate(max_tokens=12))

@@ -145,7 +145,7 @@ async def test_decode_reports_that_the_source_is_lost(tmp_path: Path) -> None:
 
 
 async def test_a_silent_member_is_gone(tmp_path: Path) -> None:
-    timeouts = Timeouts(heartbeat_s=0.1, dead_s=0.6)
+    timeouts = Timeouts(heartbeat_s=0.1, dead_s=2.0)
     async with rig(tmp_path, timeouts=timeouts) as fleet:
         await fleet.prefill()
         first, _ = await fleet.decode("d0"), await fleet.decode("d1")

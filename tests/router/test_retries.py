@@ -158,7 +158,7 @@ async def test_a_retry_does_not_wait_for_ever(tmp_path: Path) -> None:
 
 
 async def test_the_deadline_passes_while_a_retry_waits(tmp_path: Path) -> None:
-    async with rig(tmp_path, default_deadline_s=1.5, timeouts=Timeouts(handoff_s=60.0)) as fleet:
+    async with rig(tmp_path, default_deadline_s=3.0, timeouts=Timeouts(handoff_s=60.0)) as fleet:
         await fleet.prefill()
         first = await fleet.decode("d0")
         first.script.hold("token 3")

@@ -115,7 +115,7 @@ async def test_a_draining_member_is_gone_when_its_last_attempt_is() -> None:
 
 
 async def test_a_draining_member_is_not_waited_for_without_end() -> None:
-    async with serving(Timeouts(dead_s=0.1)) as router:
+    async with serving(Timeouts(dead_s=1.5)) as router:
         call = await router.join(hello("d0", Role.DECODE))
         await call.write(fleet_pb2.JoinRequest(load=load_to_proto(load(draining=True))))
         await router.until(lambda: router.fleet.members()[0].draining)
@@ -135,11 +135,11 @@ async def test_heartbeats_come_when_there_is_nothing_to_say() -> None:
 
 
 async def test_silence_is_the_end() -> None:
-    async with serving(Timeouts(heartbeat_s=0.05, dead_s=0.2)) as router:
+    async with serving(Timeouts(heartbeat_s=0.05, dead_s=1.5)) as router:
         call = await router.join(hello("p0"))
         error = await refusal(call)
         assert error.code() is grpc.StatusCode.UNAVAILABLE
-        assert "nothing was heard of it for 0.2 s" in status_of(error).message
+        assert "nothing was heard of it for 1.5 s" in status_of(error).message
         assert router.fleet.members() == ()
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from tests.addresses import loopback
 from tests.house.source import ROOT
 from tests.system.process import ENDING_S, Process, group_exists
 
@@ -73,12 +74,6 @@ class CommandLine:
 def environment() -> dict[str, str]:
     """One thread a process: there are more processes than cores."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-
-
-def loopback() -> str:
-    """An address of this machine that no other process of this user listens on."""
-    number = os.getpid() % 65000 + 256
-    return f"127.77.{number >> 8}.{number & 255}"
 
 
 @dataclass(frozen=True, slots=True)
