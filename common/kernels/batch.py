@@ -44,7 +44,7 @@ class Batch:
 
     @property
     def num_tokens(self) -> int:
-        return len(self.token_ids)
+        return self.token_ids.shape[0]  # asked in every step, and `len` of a tensor is a function of Python's
 
     @property
     def num_wanted(self) -> int:

@@ -157,12 +157,12 @@ class NativeStack:
             if kv.dtype != self._dtype:
                 raise ValueError("the pool has another dtype than the weights")
             self._kv, self._pool = weakref.ref(kv), pool_of(kv)
-        if self._batch is None or not _same_tensors(batch, self._batch):
-            self._step = step_of(batch)
+        if self._batch is not None and _same_tensors(batch, self._batch):
+            team = self._team.last
+        else:
+            team, self._step = self._team.pointer(), step_of(batch)
         self._batch = batch
-        if self._library.baton_stack_forward(
-            self._pointer, self._team.pointer(), byref(self._step), byref(self._pool), *to
-        ):
+        if self._library.baton_stack_forward(self._pointer, team, byref(self._step), byref(self._pool), *to):
             raise IndexError("the batch names a token, a position, a row or a block that does not exist")
 
     def logits(self, rows: torch.Tensor) -> Logits:

@@ -15,7 +15,8 @@ class Team:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
         self._size = 0
-        self._pointer = 0
+        self.last = 0
+        """What `pointer` gave last, for a step like the one before: even to ask torch takes time there."""
         self._end: weakref.finalize[[int], Team] | None = None
 
     def pointer(self) -> int:
@@ -23,8 +24,8 @@ class Team:
         if size != self._size:
             if self._end is not None:
                 self._end()
-            self._pointer = self._library.baton_team_new(size)
-            self._end = weakref.finalize(self, self._library.baton_team_free, self._pointer)
+            self.last = self._library.baton_team_new(size)
+            self._end = weakref.finalize(self, self._library.baton_team_free, self.last)
             self._end.atexit = False  # a daemon thread may still be in a step when the process ends
             self._size = size
-        return self._pointer
+        return self.last
