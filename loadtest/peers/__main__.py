@@ -43,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = Path(options.out) if options.out else RESULTS / _sheet_name(model)
     out.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(out.with_suffix(".jsonl"), more=options.more)
-    first_turn = journal.num_turns
+    first_turn, sizes = journal.num_turns, _sizes(options, _vocab(model))
     began, load = time.monotonic(), os.getloadavg()[0]
 
     def told() -> list[str]:
         seconds = time.monotonic() - began
         if not first_turn:
             return facts(peers, cores, seconds, load)
-        return [f"from turn {first_turn + 1} on only {options.rows}, later; {duration(seconds, load)}"]
+        return [f"later {sizes.turns} more turns of {options.rows} alone; {duration(seconds, load)}"]
 
     def write() -> None:
         out.write_text(text([*journal.facts, *told()], journal))
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comparison = Comparison(
         peers=peers,
         cores=cores,
-        sizes=_sizes(options, _vocab(model)),
+        sizes=sizes,
         wanted=frozenset(options.rows.split(",")),
         journal=journal,
         log=out.with_suffix(".log"),
