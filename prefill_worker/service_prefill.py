@@ -56,13 +56,20 @@ class PrefillService(prefill_pb2_grpc.PrefillServicer):
             _log.info("ended", extra=facts)
 
     async def _messages(self, run: PrefillRun) -> AsyncIterator[prefill_pb2.RunResponse]:
+        """What is there already goes together; log probabilities end a message, for they are many."""
         while True:
-            event = await run.events.get()
+            message, event = prefill_pb2.RunResponse(), await run.events.get()
+            while not isinstance(event, BatonError):
+                _note(run, event)
+                message.events.append(_event(event))
+                if isinstance(event, PromptScores | Closed) or run.events.empty():
+                    break
+                event = run.events.get_nowait()
+            if message.events:
+                yield message
             if isinstance(event, BatonError):
                 run.facts["reason"] = str(event)
                 raise event
-            _note(run, event)
-            yield _response(event)
             if isinstance(event, Closed):
                 return
 
@@ -78,19 +85,19 @@ def _note(run: PrefillRun, event: RunEvent) -> None:
             run.facts["loan"] = end.value
 
 
-def _response(event: RunEvent) -> prefill_pb2.RunResponse:
+def _event(event: RunEvent) -> prefill_pb2.RunEvent:
     match event:
         case Started(_, num_cached_tokens, queue_s):
             started = prefill_pb2.RunStarted(num_cached_tokens=num_cached_tokens, queue_ms=queue_s * 1000)
-            return prefill_pb2.RunResponse(started=started)
+            return prefill_pb2.RunEvent(started=started)
         case PromptScores(_, tokens):
             scores = prefill_pb2.RunPromptLogprobs(tokens=[convert.logprobs_to_proto(token) for token in tokens])
-            return prefill_pb2.RunResponse(prompt_logprobs=scores)
+            return prefill_pb2.RunEvent(prompt_logprobs=scores)
         case FirstTokens(_, tokens, prefill_s):
             first = [convert.sampled_token_to_proto(token) for token in tokens]
             message = prefill_pb2.RunFirstTokens(tokens=first, prefill_ms=prefill_s * 1000)
-            return prefill_pb2.RunResponse(first_tokens=message)
+            return prefill_pb2.RunEvent(first_tokens=message)
         case Sealed(manifest):
-            return prefill_pb2.RunResponse(sealed=prefill_pb2.RunSealed(num_blocks=len(manifest.blocks)))
+            return prefill_pb2.RunEvent(sealed=prefill_pb2.RunSealed(num_blocks=len(manifest.blocks)))
         case Closed(_, end):
-            return prefill_pb2.RunResponse(closed=prefill_pb2.RunClosed(end=LOAN_ENDS[end]))
+            return prefill_pb2.RunEvent(closed=prefill_pb2.RunClosed(end=LOAN_ENDS[end]))

@@ -45,11 +45,11 @@ async def run_prefill(
     cause: BatonError | PeerLost = PeerLost("prefill", member.member, "it ended the call before the loan ended")
     try:
         async for response in call:
-            event = _event(response)
-            if event is not None:
-                sink(event)
-            if isinstance(event, LoanClosed):
-                return
+            for event in map(_event, response.events):
+                if event is not None:
+                    sink(event)
+                if isinstance(event, LoanClosed):
+                    return
     except grpc.aio.AioRpcError as error:
         cause = _cause(from_rpc_error(error, "prefill", member.member), member)
     except InvalidRequest:
@@ -59,20 +59,20 @@ async def run_prefill(
     sink(LegFailed(Role.PREFILL, cause))
 
 
-def _event(response: prefill_pb2.RunResponse) -> LegEvent | None:
+def _event(told: prefill_pb2.RunEvent) -> LegEvent | None:
     """None for an event that this version does not know."""
-    match response.WhichOneof("event"):
+    match told.WhichOneof("event"):
         case "started":
-            return PrefillStarted(response.started.num_cached_tokens, response.started.queue_ms)
+            return PrefillStarted(told.started.num_cached_tokens, told.started.queue_ms)
         case "prompt_logprobs":
-            return PromptScored(prompt_logprobs_from_proto(response.prompt_logprobs.tokens))
+            return PromptScored(prompt_logprobs_from_proto(told.prompt_logprobs.tokens))
         case "first_tokens":
-            first = response.first_tokens
+            first = told.first_tokens
             return FirstTokens(first_tokens_from_proto(first.tokens), first.prefill_ms)
         case "sealed":
-            return Sealed(response.sealed.num_blocks)
+            return Sealed(told.sealed.num_blocks)
         case "closed":
-            return LoanClosed(LOAN_ENDS.get(response.closed.end, LoanEnd.CANCELLED))
+            return LoanClosed(LOAN_ENDS.get(told.closed.end, LoanEnd.CANCELLED))
         case _:
             return None
 

@@ -36,6 +36,12 @@ class RunRequest(_message.Message):
     def __init__(self, attempt: _Optional[_Union[_types_pb2.Attempt, _Mapping]] = ..., epoch: _Optional[int] = ..., router_epoch: _Optional[int] = ..., remaining_ms: _Optional[int] = ..., lend: _Optional[bool] = ...) -> None: ...
 
 class RunResponse(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[RunEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[RunEvent, _Mapping]]] = ...) -> None: ...
+
+class RunEvent(_message.Message):
     __slots__ = ("started", "prompt_logprobs", "first_tokens", "sealed", "closed")
     STARTED_FIELD_NUMBER: _ClassVar[int]
     PROMPT_LOGPROBS_FIELD_NUMBER: _ClassVar[int]

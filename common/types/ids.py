@@ -31,7 +31,7 @@ class Role(Enum):
     DECODE = "decode"
 
 
-PROTOCOL_MAJOR = 1
+PROTOCOL_MAJOR = 2
 
 
 def new_epoch() -> int:

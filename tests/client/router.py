@@ -13,7 +13,7 @@ from common.net.convert import finish_to_proto
 from common.net.convert_fleet import hello_to_proto, load_to_proto
 from common.net.server import bind, make_server
 from common.types.errors import NotFound
-from common.types.ids import Role
+from common.types.ids import PROTOCOL_MAJOR, Role
 from common.types.member import Hello, Load
 from common.types.sampling import FinishReason
 
@@ -28,7 +28,7 @@ HELLO = Hello(
     model="m",
     model_fingerprint="f",
     layout="l",
-    protocol=1,
+    protocol=PROTOCOL_MAJOR,
     block_tokens=16,
     block_bytes=4096,
     num_blocks=64,

@@ -13,12 +13,16 @@ from common.engine.messages import (
     BlocksReady,
     Command,
     Drop,
+    FirstTokens,
     Join,
     Joined,
+    PromptScores,
     Quarantine,
+    Refused,
     Reserve,
     Reserved,
     Sealed,
+    Started,
     StepTokens,
     Submit,
     SubmitLocal,
@@ -26,7 +30,8 @@ from common.engine.messages import (
 from common.net import convert
 from common.obs.traces import NoTraces, Traces
 from common.types.attempt import Attempt
-from common.types.sampling import FinishReason, SampledToken
+from common.types.errors import DeadlinePassed
+from common.types.sampling import FinishReason, SampledToken, TokenLogprobs
 from common.types.timeouts import Timeouts
 from tests.decode_worker.pair import DECODE_EPOCH, FIRST, PREFILL_EPOCH, ROUTER_EPOCH, Pair, attempt, octets, pair
 
@@ -60,11 +65,19 @@ class Router:
         for command in expect or (Submit(x, lend),):
             assert await self._pair.prefill_engine.next() == command
 
+    async def told(self) -> list[str]:
+        """The kinds of all events of the run's next message."""
+        assert self._run is not None
+        response = await self._run.read()
+        assert isinstance(response, prefill_pb2.RunResponse)
+        return [str(event.WhichOneof("event")) for event in response.events]
+
     async def closed(self) -> prefill_pb2.LoanEnd:
         assert self._run is not None
         async for response in self._run:
-            if response.WhichOneof("event") == "closed":
-                return response.closed.end
+            for event in response.events:
+                if event.WhichOneof("event") == "closed":
+                    return event.closed.end
         raise AssertionError("the run ended without saying how")
 
     async def attach(self, x: Attempt, stream: int = 1, local: bool = False) -> None:
@@ -122,6 +135,29 @@ async def test_blocks_are_copied_verified_released_and_joined() -> None:
         joined = (await router.read()).joined
         assert (joined.stream, joined.num_cached_tokens, joined.num_bytes) == (1, 4, 2 * target.shape[1])
         assert joined.transport in ("shm", "tcp")
+
+
+async def test_what_a_step_brought_is_told_in_one_message_but_scores_end_it() -> None:
+    x, scores = attempt(), (TokenLogprobs(2, -1.0),)
+    async with pair() as p:
+        router = Router(p)
+        await router.run(x)
+        first = (Started(x.id, 0, 0.0), PromptScores(x.id, scores), PromptScores(x.id, scores))
+        p.prefill.on_events((*first, FirstTokens(x.id, (FIRST,), 0.1), Sealed(p.manifest(x, SOURCE_BLOCKS))))
+        told = [await router.told() for _ in range(3)]
+        assert told == [["started", "prompt_logprobs"], ["prompt_logprobs"], ["first_tokens", "sealed"]]
+
+
+async def test_what_came_before_an_error_is_told_before_it() -> None:
+    x = attempt()
+    async with pair() as p:
+        router = Router(p)
+        await router.run(x)
+        p.prefill.on_events((Started(x.id, 0, 0.0), Refused(x.id, DeadlinePassed("prefill"))))
+        assert await router.told() == ["started"]
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await router.told()
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_tokens_reach_the_session_and_the_last_one_frees_the_blocks() -> None:

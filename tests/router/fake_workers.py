@@ -73,29 +73,29 @@ class FakePrefill(prefill_pb2_grpc.PrefillServicer):
             if self.fail_with is not None:
                 raise self.fail_with
             await self.script.reach("started")
-            yield prefill_pb2.RunResponse(started=prefill_pb2.RunStarted(num_cached_tokens=2, queue_ms=1.5))
+            yield _told(started=prefill_pb2.RunStarted(num_cached_tokens=2, queue_ms=1.5))
             scored = attempt.sampling.prompt_logprobs is not None
             if scored and not self.scores_late:
                 await self.script.reach("scores")
-                yield prefill_pb2.RunResponse(prompt_logprobs=_scores(attempt))
+                yield _told(prompt_logprobs=_scores(attempt))
             await self.script.reach("first")
             tokens = [sample(attempt.sampling, choice, attempt.next_index) for choice in attempt.fresh_choices]
             first = prefill_pb2.RunFirstTokens(tokens=[sampled_token_to_proto(token) for token in tokens])
             if self.wrong_first_token is not None and attempt.id.number == 1:
                 first.tokens[0].token_id = self.wrong_first_token
-            yield prefill_pb2.RunResponse(first_tokens=first)
+            yield _told(first_tokens=first)
             if scored and self.scores_late:
-                yield prefill_pb2.RunResponse(prompt_logprobs=_scores(attempt))
+                yield _told(prompt_logprobs=_scores(attempt))
             if not request.lend:
                 closed = prefill_pb2.RunClosed(end=prefill_pb2.LOAN_END_NOTHING_LENT)
-                yield prefill_pb2.RunResponse(closed=closed)
+                yield _told(closed=closed)
                 return
             await self.script.reach("sealed")
-            yield prefill_pb2.RunResponse(sealed=prefill_pb2.RunSealed(num_blocks=1))
+            yield _told(sealed=prefill_pb2.RunSealed(num_blocks=1))
             self._sealed[attempt.id].set()
             await self._landed[attempt.id].wait()
             await self.script.reach("landed")
-            yield prefill_pb2.RunResponse(closed=prefill_pb2.RunClosed(end=prefill_pb2.LOAN_END_RELEASED))
+            yield _told(closed=prefill_pb2.RunClosed(end=prefill_pb2.LOAN_END_RELEASED))
             self.script.mark("closed")
         finally:
             self.script.mark("cancelled")
@@ -225,6 +225,10 @@ class _Session:
                     del nexts[choice]
             await self.outgoing.put(decode_pb2.SessionResponse(step=step_frame_to_proto(frame_of(rows))))
             await asyncio.sleep(0)
+
+
+def _told(**event: Any) -> prefill_pb2.RunResponse:
+    return prefill_pb2.RunResponse(events=[prefill_pb2.RunEvent(**event)])
 
 
 def _scores(attempt: Attempt) -> prefill_pb2.RunPromptLogprobs:
