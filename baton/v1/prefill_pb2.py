@@ -25,31 +25,31 @@ _sym_db = _symbol_database.Default()
 from baton.v1 import types_pb2 as baton_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62\x61ton/v1/prefill.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"y\n\nRunRequest\x12\"\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x11.baton.v1.Attempt\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x14\n\x0crouter_epoch\x18\x03 \x01(\x06\x12\x14\n\x0cremaining_ms\x18\x04 \x01(\x04\x12\x0c\n\x04lend\x18\x05 \x01(\x08\"1\n\x0bRunResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.baton.v1.RunEvent\"\xf4\x01\n\x08RunEvent\x12\'\n\x07started\x18\x01 \x01(\x0b\x32\x14.baton.v1.RunStartedH\x00\x12\x36\n\x0fprompt_logprobs\x18\x02 \x01(\x0b\x32\x1b.baton.v1.RunPromptLogprobsH\x00\x12\x30\n\x0c\x66irst_tokens\x18\x03 \x01(\x0b\x32\x18.baton.v1.RunFirstTokensH\x00\x12%\n\x06sealed\x18\x04 \x01(\x0b\x32\x13.baton.v1.RunSealedH\x00\x12%\n\x06\x63losed\x18\x05 \x01(\x0b\x32\x13.baton.v1.RunClosedH\x00\x42\x07\n\x05\x65vent\"9\n\nRunStarted\x12\x19\n\x11num_cached_tokens\x18\x01 \x01(\r\x12\x10\n\x08queue_ms\x18\x02 \x01(\x01\"<\n\x11RunPromptLogprobs\x12\'\n\x06tokens\x18\x01 \x03(\x0b\x32\x17.baton.v1.TokenLogprobs\"L\n\x0eRunFirstTokens\x12&\n\x06tokens\x18\x01 \x03(\x0b\x32\x16.baton.v1.SampledToken\x12\x12\n\nprefill_ms\x18\x02 \x01(\x01\"\x1f\n\tRunSealed\x12\x12\n\nnum_blocks\x18\x01 \x01(\r\"+\n\tRunClosed\x12\x1e\n\x03\x65nd\x18\x01 \x01(\x0e\x32\x11.baton.v1.LoanEnd*\x83\x01\n\x07LoanEnd\x12\x18\n\x14LOAN_END_UNSPECIFIED\x10\x00\x12\x15\n\x11LOAN_END_RELEASED\x10\x01\x12\x16\n\x12LOAN_END_CANCELLED\x10\x02\x12\x14\n\x10LOAN_END_EXPIRED\x10\x03\x12\x19\n\x15LOAN_END_NOTHING_LENT\x10\x04\x32?\n\x07Prefill\x12\x34\n\x03Run\x12\x14.baton.v1.RunRequest\x1a\x15.baton.v1.RunResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62\x61ton/v1/prefill.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"y\n\nRunRequest\x12\"\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x11.baton.v1.Attempt\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x14\n\x0crouter_epoch\x18\x03 \x01(\x06\x12\x14\n\x0cremaining_ms\x18\x04 \x01(\x04\x12\x0c\n\x04lend\x18\x05 \x01(\x08\"7\n\x0bRunResponse\x12\"\n\x06\x65vents\x18\x06 \x03(\x0b\x32\x12.baton.v1.RunEventJ\x04\x08\x01\x10\x06\"\xf4\x01\n\x08RunEvent\x12\'\n\x07started\x18\x01 \x01(\x0b\x32\x14.baton.v1.RunStartedH\x00\x12\x36\n\x0fprompt_logprobs\x18\x02 \x01(\x0b\x32\x1b.baton.v1.RunPromptLogprobsH\x00\x12\x30\n\x0c\x66irst_tokens\x18\x03 \x01(\x0b\x32\x18.baton.v1.RunFirstTokensH\x00\x12%\n\x06sealed\x18\x04 \x01(\x0b\x32\x13.baton.v1.RunSealedH\x00\x12%\n\x06\x63losed\x18\x05 \x01(\x0b\x32\x13.baton.v1.RunClosedH\x00\x42\x07\n\x05\x65vent\"9\n\nRunStarted\x12\x19\n\x11num_cached_tokens\x18\x01 \x01(\r\x12\x10\n\x08queue_ms\x18\x02 \x01(\x01\"<\n\x11RunPromptLogprobs\x12\'\n\x06tokens\x18\x01 \x03(\x0b\x32\x17.baton.v1.TokenLogprobs\"L\n\x0eRunFirstTokens\x12&\n\x06tokens\x18\x01 \x03(\x0b\x32\x16.baton.v1.SampledToken\x12\x12\n\nprefill_ms\x18\x02 \x01(\x01\"\x1f\n\tRunSealed\x12\x12\n\nnum_blocks\x18\x01 \x01(\r\"+\n\tRunClosed\x12\x1e\n\x03\x65nd\x18\x01 \x01(\x0e\x32\x11.baton.v1.LoanEnd*\x83\x01\n\x07LoanEnd\x12\x18\n\x14LOAN_END_UNSPECIFIED\x10\x00\x12\x15\n\x11LOAN_END_RELEASED\x10\x01\x12\x16\n\x12LOAN_END_CANCELLED\x10\x02\x12\x14\n\x10LOAN_END_EXPIRED\x10\x03\x12\x19\n\x15LOAN_END_NOTHING_LENT\x10\x04\x32?\n\x07Prefill\x12\x34\n\x03Run\x12\x14.baton.v1.RunRequest\x1a\x15.baton.v1.RunResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'baton.v1.prefill_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LOANEND']._serialized_start=757
-  _globals['_LOANEND']._serialized_end=888
+  _globals['_LOANEND']._serialized_start=763
+  _globals['_LOANEND']._serialized_end=894
   _globals['_RUNREQUEST']._serialized_start=58
   _globals['_RUNREQUEST']._serialized_end=179
   _globals['_RUNRESPONSE']._serialized_start=181
-  _globals['_RUNRESPONSE']._serialized_end=230
-  _globals['_RUNEVENT']._serialized_start=233
-  _globals['_RUNEVENT']._serialized_end=477
-  _globals['_RUNSTARTED']._serialized_start=479
-  _globals['_RUNSTARTED']._serialized_end=536
-  _globals['_RUNPROMPTLOGPROBS']._serialized_start=538
-  _globals['_RUNPROMPTLOGPROBS']._serialized_end=598
-  _globals['_RUNFIRSTTOKENS']._serialized_start=600
-  _globals['_RUNFIRSTTOKENS']._serialized_end=676
-  _globals['_RUNSEALED']._serialized_start=678
-  _globals['_RUNSEALED']._serialized_end=709
-  _globals['_RUNCLOSED']._serialized_start=711
-  _globals['_RUNCLOSED']._serialized_end=754
-  _globals['_PREFILL']._serialized_start=890
-  _globals['_PREFILL']._serialized_end=953
+  _globals['_RUNRESPONSE']._serialized_end=236
+  _globals['_RUNEVENT']._serialized_start=239
+  _globals['_RUNEVENT']._serialized_end=483
+  _globals['_RUNSTARTED']._serialized_start=485
+  _globals['_RUNSTARTED']._serialized_end=542
+  _globals['_RUNPROMPTLOGPROBS']._serialized_start=544
+  _globals['_RUNPROMPTLOGPROBS']._serialized_end=604
+  _globals['_RUNFIRSTTOKENS']._serialized_start=606
+  _globals['_RUNFIRSTTOKENS']._serialized_end=682
+  _globals['_RUNSEALED']._serialized_start=684
+  _globals['_RUNSEALED']._serialized_end=715
+  _globals['_RUNCLOSED']._serialized_start=717
+  _globals['_RUNCLOSED']._serialized_end=760
+  _globals['_PREFILL']._serialized_start=896
+  _globals['_PREFILL']._serialized_end=959
 # @@protoc_insertion_point(module_scope)
