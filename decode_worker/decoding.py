@@ -92,6 +92,9 @@ class Decoding:
         if self.draining:
             session.send(AttemptLost(stream, FailureKind.DRAINING, DETAILS[FailureKind.DRAINING]))
             return
+        if attempt.id in self._deliveries:  # asked again: the one that is served goes on
+            session.send(AttemptLost(stream, FailureKind.STALE, DETAILS[FailureKind.STALE]))
+            return
         # The prompt's own log probabilities are for a prefill worker to give.
         attempt = replace(attempt, sampling=replace(attempt.sampling, prompt_logprobs=None))
         span = self._traces.begin("decode worker", attempt.traceparent)

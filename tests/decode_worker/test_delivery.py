@@ -124,6 +124,16 @@ async def test_a_session_that_ended_takes_no_rows() -> None:
     assert await worker.rows(1) == [(1, token(0)), (1, token(1))]
 
 
+async def test_an_attempt_that_is_attached_twice_is_served_once() -> None:
+    worker = Worker()
+    ids = (worker.attach("a", 1),)
+    worker.decoding.on_events((MoreTokens(ids, (0,), (0,), 0, [100]),))
+    worker.attach("a", 2)
+    worker.decoding.on_events((MoreTokens(ids, (0,), (0,), 1, [101]),))
+    assert await worker.rows() == [(1, token(0)), (1, token(1))]
+    assert worker.counts.sent == {}
+
+
 class Truth:
     """The same worker, told of every step token by token."""
 
