@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.net.wire import MAX_ROWS
+from common.net.wire import MAX_ROWS, MAX_SCORES
 from common.types.errors import Cancelled
 from common.types.frame import Frame
 from common.types.handoff import FailureKind
@@ -110,6 +110,7 @@ class RouterSession:
     def _open_frame(self, num_rows: int) -> Frame:
         """With room for so many rows."""
         last = self._outgoing[-1] if self._outgoing else None
-        if not isinstance(last, Frame) or len(last) + num_rows > MAX_ROWS:
-            self._outgoing.append(last := Frame())
-        return last
+        if isinstance(last, Frame) and len(last) + num_rows <= MAX_ROWS and last.num_scores < MAX_SCORES:
+            return last
+        self._outgoing.append(fresh := Frame())
+        return fresh

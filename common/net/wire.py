@@ -22,6 +22,8 @@ MAX_SALT_BYTES = 64
 MAX_HASHES = 1 << 16
 MAX_TRANSPORTS = 16
 MAX_ROWS = 1 << 15
+MAX_SCORES = 1 << 15
+"""Log probabilities in a frame: with as many rows it stays below a message's limit of 1 MiB."""
 MAX_U32 = (1 << 32) - 1
 MAX_U64 = (1 << 64) - 1
 

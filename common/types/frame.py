@@ -17,6 +17,8 @@ class Frame:
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[tuple[int, TokenLogprobs]] = field(default_factory=list)
     finishes: list[tuple[int, FinishReason]] = field(default_factory=list)
+    num_scores: int = 0
+    """Log probabilities of all rows together."""
 
     def __len__(self) -> int:
         return len(self.streams)
@@ -25,6 +27,7 @@ class Frame:
         choice, index, token_id, logprobs, finish = token
         if logprobs is not None:
             self.logprobs.append((len(self.streams), logprobs))
+            self.num_scores += 1 + len(logprobs.top)
         if finish is not None:
             self.finishes.append((len(self.streams), finish))
         self.streams.append(stream)

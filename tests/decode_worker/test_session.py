@@ -4,11 +4,14 @@ import asyncio
 
 import pytest
 
-from common.net.wire import MAX_ROWS
+from baton.v1 import decode_pb2
+from common.net.channel import CONTROL_BYTES
+from common.net.convert_step import step_frame_to_proto, step_rows_from_proto
+from common.net.wire import MAX_CHOICES, MAX_ROWS, MAX_TOKEN_ID, MAX_TOKENS, MAX_TOP_LOGPROBS
 from common.types.errors import Cancelled
 from common.types.frame import Frame, frame_of
 from common.types.handoff import FailureKind
-from common.types.sampling import SampledToken
+from common.types.sampling import FinishReason, SampledToken, TokenLogprobs
 from decode_worker.session import AttemptLost, RouterSession
 
 
@@ -123,6 +126,25 @@ async def test_many_rows_at_once_are_as_many_single_ones() -> None:
         one.send_row(stream, token(index, choice))
     many.send_rows((1, 2), (0, 1), (3, 9), (103, 109))
     assert await one.next() == await many.next()
+
+
+async def test_rows_with_many_alternatives_that_wait_long_fit_into_messages() -> None:
+    """Every number as long as it may be."""
+    s, most = session(num_frames=0), TokenLogprobs(MAX_TOKEN_ID, -0.1, ((MAX_TOKEN_ID, -0.1),) * MAX_TOP_LOGPROBS)
+    scored = SampledToken(MAX_CHOICES - 1, MAX_TOKENS, MAX_TOKEN_ID, most, FinishReason.LENGTH)
+    plain = scored._replace(logprobs=None, finish=None)
+    for _ in range(1000):
+        s.send_row(1 << 28, scored)
+        s.send_rows([1 << 28] * 60, [plain.choice] * 60, [plain.index] * 60, [plain.token_id] * 60)
+    s.add_credit(100)
+    rows: list[int] = []
+    while s._outgoing:
+        frame = await s.next()
+        assert isinstance(frame, Frame)
+        response = decode_pb2.SessionResponse(step=step_frame_to_proto(frame))
+        assert response.ByteSize() < CONTROL_BYTES
+        rows.append(len(step_rows_from_proto(response.step)))
+    assert (len(rows) > 3, sum(rows)) == (True, 61_000)
 
 
 @pytest.mark.parametrize("num_rows", [1, 3])
