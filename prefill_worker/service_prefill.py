@@ -10,6 +10,7 @@ from baton.v1 import prefill_pb2, prefill_pb2_grpc
 from common.engine.messages import FirstTokens, PromptScores, Sealed, Started
 from common.net import convert
 from common.net.deadlines import from_ms, remaining_s
+from common.net.wire import MAX_SCORES, MAX_TOP_LOGPROBS
 from common.obs.traces import Traces
 from common.types.errors import BatonError, DeadlinePassed, StaleAttempt
 from common.types.handoff import LoanEnd
@@ -20,6 +21,8 @@ Context = grpc.aio.ServicerContext[prefill_pb2.RunRequest, prefill_pb2.RunRespon
 
 _log = logging.getLogger("baton.prefill")
 MAX_DEADLINE_S = 24 * 3600.0
+SCORED_TOKENS = MAX_SCORES // (1 + MAX_TOP_LOGPROBS)
+"""In a message; few enough to have all alternatives there may be."""
 LOAN_ENDS = {
     LoanEnd.RELEASED: prefill_pb2.LOAN_END_RELEASED,
     LoanEnd.CANCELLED: prefill_pb2.LOAN_END_CANCELLED,
@@ -56,20 +59,23 @@ class PrefillService(prefill_pb2_grpc.PrefillServicer):
             _log.info("ended", extra=facts)
 
     async def _messages(self, run: PrefillRun) -> AsyncIterator[prefill_pb2.RunResponse]:
-        """What is there already goes together; log probabilities end a message, for they are many."""
+        """What is there already goes together; log probabilities have messages of their own, for they are many."""
+        message = prefill_pb2.RunResponse()
         while True:
-            message, event = prefill_pb2.RunResponse(), await run.events.get()
-            while not isinstance(event, BatonError):
-                _note(run, event)
-                message.events.append(_event(event))
-                if isinstance(event, PromptScores | Closed) or run.events.empty():
-                    break
-                event = run.events.get_nowait()
-            if message.events:
+            event = await run.events.get()
+            apart = isinstance(event, PromptScores | BatonError)
+            if apart and message.events:
                 yield message
+                message = prefill_pb2.RunResponse()
             if isinstance(event, BatonError):
                 run.facts["reason"] = str(event)
                 raise event
+            _note(run, event)
+            for part in _parts(event):
+                message.events.append(_event(part))
+                if apart or run.events.empty() or isinstance(event, Closed):
+                    yield message
+                    message = prefill_pb2.RunResponse()
             if isinstance(event, Closed):
                 return
 
@@ -83,6 +89,14 @@ def _note(run: PrefillRun, event: RunEvent) -> None:
             run.facts["prefill_ms"] = round(1000 * prefill_s, 1)
         case Closed(_, end):
             run.facts["loan"] = end.value
+
+
+def _parts(event: RunEvent) -> list[RunEvent]:
+    """A large step's log probabilities are more than a message may hold."""
+    if not isinstance(event, PromptScores):
+        return [event]
+    id, tokens = event.id, event.tokens
+    return [PromptScores(id, tokens[at : at + SCORED_TOKENS]) for at in range(0, len(tokens), SCORED_TOKENS)]
 
 
 def _event(event: RunEvent) -> prefill_pb2.RunEvent:

@@ -28,6 +28,7 @@ from common.engine.messages import (
     SubmitLocal,
 )
 from common.net import convert
+from common.net.wire import MAX_TOKEN_ID, MAX_TOP_LOGPROBS
 from common.obs.traces import NoTraces, Traces
 from common.types.attempt import Attempt
 from common.types.errors import DeadlinePassed
@@ -137,15 +138,16 @@ async def test_blocks_are_copied_verified_released_and_joined() -> None:
         assert joined.transport in ("shm", "tcp")
 
 
-async def test_what_a_step_brought_is_told_in_one_message_but_scores_end_it() -> None:
-    x, scores = attempt(), (TokenLogprobs(2, -1.0),)
+async def test_what_a_step_brought_is_told_in_one_message_but_scores_apart() -> None:
+    most = TokenLogprobs(MAX_TOKEN_ID, -0.1, ((MAX_TOKEN_ID, -0.1),) * MAX_TOP_LOGPROBS)
+    x, scores = attempt(), (most,) * 600  # twice of them would not fit into one
     async with pair() as p:
         router = Router(p)
         await router.run(x)
-        first = (Started(x.id, 0, 0.0), PromptScores(x.id, scores), PromptScores(x.id, scores))
-        p.prefill.on_events((*first, FirstTokens(x.id, (FIRST,), 0.1), Sealed(p.manifest(x, SOURCE_BLOCKS))))
-        told = [await router.told() for _ in range(3)]
-        assert told == [["started", "prompt_logprobs"], ["prompt_logprobs"], ["first_tokens", "sealed"]]
+        last = (FirstTokens(x.id, (FIRST,), 0.1), Sealed(p.manifest(x, SOURCE_BLOCKS)))
+        p.prefill.on_events((Started(x.id, 0, 0.0), PromptScores(x.id, scores), PromptScores(x.id, scores), *last))
+        told = [await router.told() for _ in range(8)]
+        assert told == [["started"], *[["prompt_logprobs"]] * 6, ["first_tokens", "sealed"]]
 
 
 async def test_what_came_before_an_error_is_told_before_it() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from common.types.errors import InvalidRequest, NotFound, PeerLost
 from common.types.hashing import chain, key_id, root_hash, wire_hash
-from common.types.ids import Role
+from common.types.ids import PROTOCOL_MAJOR, Role
 from common.types.member import Hello
 from router.fleet import FleetView, Served
 from router.membership import DrainCommand, Membership, ResumeCommand
@@ -57,7 +57,7 @@ async def test_members_come_and_go() -> None:
 
 async def test_what_does_not_match_is_refused_and_named() -> None:
     view = fleet()
-    assert refused_fields(view, hello(protocol=2)) == ["hello.protocol"]
+    assert refused_fields(view, hello(protocol=PROTOCOL_MAJOR + 1)) == ["hello.protocol"]
     assert refused_fields(view, hello(model="other")) == ["hello.model"]
     assert refused_fields(view, hello(model_fingerprint="beef")) == ["hello.model_fingerprint"]
     assert len(refused_fields(view, hello(protocol=9, model="other", model_fingerprint="beef"))) == 3
