@@ -71,11 +71,13 @@ def served(*flags: str) -> Iterator[Served]:
 
 
 def _wait(process: "subprocess.Popen[str]") -> None:
-    """Until it says where clients connect to; it says what is wrong too."""
+    """Until it says where clients connect to, and both workers are there; it says what is wrong too."""
     said: list[str] = []
+    awaited = {"clients connect to", "joined member=prefill-0 ", "joined member=decode-0 "}
     for line in process.stdout or ():
         said.append(line)
-        if "clients connect to" in line:
+        awaited -= {each for each in awaited if each in line}
+        if not awaited:
             return
     raise RuntimeError("baton up ended:\n" + "".join(said))
 
