@@ -17,7 +17,7 @@ from common.types.handoff import FailureKind
 from common.types.ids import AttemptId
 from common.types.kv import KVLayout
 from common.types.timeouts import Timeouts
-from decode_worker.delivery import Delivery, Route
+from decode_worker.delivery import Delivery, StretchDelivery
 from decode_worker.landing import Landing
 from decode_worker.lenders import Lenders, LoanSource
 from decode_worker.session import AttemptLost, JoinedBatch, RouterSession
@@ -51,7 +51,7 @@ class Decoding:
         self._traces = traces
         self._landing = Landing(post, lenders, layout, timeouts, self._lost, on_overdue)
         self._deliveries: dict[AttemptId, Delivery] = {}
-        self._route: Route | None = None
+        self._stretch: StretchDelivery | None = None
         self._sessions: set[RouterSession] = set()
         self.draining = False
         self.idle = asyncio.Event()
@@ -114,7 +114,7 @@ class Decoding:
         delivery = self._deliveries.get(id)
         if delivery is None:
             return
-        self._leave_route()
+        self._leave_stretch()
         delivery.choices -= set(choices) if choices else delivery.choices
         if delivery.choices:
             self._post(Drop(id, choices))
@@ -161,16 +161,16 @@ class Decoding:
             session.flush()
 
     def _deliver_more(self, more: MoreTokens) -> None:
-        if self._route is None or self._route.ids is not more.ids:
-            self._leave_route()
-            self._route = Route(more, self._deliveries)
-        self._route.carry(more)
+        if self._stretch is None or self._stretch.ids is not more.ids:
+            self._leave_stretch()
+            self._stretch = StretchDelivery(more, self._deliveries)
+        self._stretch.carry(more)
 
-    def _leave_route(self) -> None:
+    def _leave_stretch(self) -> None:
         """Before who or what is delivered changes, or is counted."""
-        if self._route is not None:
-            self._route.leave()
-            self._route = None
+        if self._stretch is not None:
+            self._stretch.leave()
+            self._stretch = None
 
     def _joined(self, id: AttemptId) -> None:
         delivery, journey = self._deliveries.get(id), self._landing.journey(id)
@@ -199,7 +199,7 @@ class Decoding:
             self._forget(id)
 
     def _forget(self, id: AttemptId) -> None:
-        self._leave_route()
+        self._leave_stretch()
         delivery = self._deliveries.pop(id, None)
         if delivery is not None:
             delivery.session.streams.pop(delivery.stream, None)

@@ -22,7 +22,7 @@ class Delivery:
 
 
 @dataclass(slots=True)
-class Lane:
+class SessionRows:
     """The rows of one session."""
 
     rows: list[int] = field(default_factory=list)
@@ -31,33 +31,33 @@ class Lane:
     first_indices: list[int] = field(default_factory=list)
 
 
-class Route:
-    """Good for the steps of one stretch, for as long as nobody of it leaves."""
+class StretchDelivery:
+    """Whose the rows of a stretch are, session by session; good for as long as nobody of it leaves."""
 
     def __init__(self, more: MoreTokens, deliveries: Mapping[AttemptId, Delivery]) -> None:
         self.ids = more.ids
         self._deliveries: list[Delivery] = []
-        self._lanes: dict[RouterSession, Lane] = {}
+        self._parts: dict[RouterSession, SessionRows] = {}
         self._num_steps = 0
         for row, (id, choice, index) in enumerate(zip(more.ids, more.choices, more.first_indices, strict=True)):
             delivery = deliveries.get(id)
             if delivery is None or choice not in delivery.choices:
                 continue
             self._deliveries.append(delivery)
-            lane = self._lanes.setdefault(delivery.session, Lane())
-            lane.rows.append(row)
-            lane.streams.append(delivery.stream)
-            lane.choices.append(choice)
-            lane.first_indices.append(index)
+            part = self._parts.setdefault(delivery.session, SessionRows())
+            part.rows.append(row)
+            part.streams.append(delivery.stream)
+            part.choices.append(choice)
+            part.first_indices.append(index)
 
     def carry(self, more: MoreTokens) -> None:
-        """One step's tokens; the same rows, whatever they were found by."""
+        """One step's tokens, to each session in columns."""
         self._num_steps += 1
-        for session, lane in self._lanes.items():
-            whole = len(lane.rows) == len(more.token_ids)
-            token_ids = more.token_ids if whole else [more.token_ids[row] for row in lane.rows]
-            indices = [index + more.num_steps for index in lane.first_indices]
-            session.send_rows(lane.streams, lane.choices, indices, token_ids)
+        for session, part in self._parts.items():
+            whole = len(part.rows) == len(more.token_ids)
+            token_ids = more.token_ids if whole else [more.token_ids[row] for row in part.rows]
+            indices = [index + more.num_steps for index in part.first_indices]
+            session.send_rows(part.streams, part.choices, indices, token_ids)
             session.flush()
 
     def leave(self) -> None:
